@@ -1,0 +1,1 @@
+"""The JWT/OIDC auth method for HashiCorp Vault and OpenBao, as an external plugin."""

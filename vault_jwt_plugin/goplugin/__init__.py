@@ -1,0 +1,1 @@
+"""One go-plugin process: handshake, AutoMTLS, broker, controller, stdio, health, hclog."""

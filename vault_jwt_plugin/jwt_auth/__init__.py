@@ -1,0 +1,1 @@
+"""The JWT/OIDC auth method, written against `sdk` alone."""

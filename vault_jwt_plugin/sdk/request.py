@@ -1,0 +1,185 @@
+"""What a backend is asked, and what it answers with.
+
+The host hands a `Request` to the backend and turns the `Response` (or the
+`errors.LogicalError` raised) into its wire form. Durations are integer
+nanoseconds (`*_ns`), as on the wire and in storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+MaybeAwaitable = T | Awaitable[T]
+"""A handler that has all it needs answers at once; one that must wait returns an awaitable.
+
+The difference is measured: a task per call costs more than a whole cached login.
+"""
+
+
+class Operation(str, Enum):
+    """What is asked of a path (SDK `logical.Operation`)."""
+
+    CREATE = "create"
+    READ = "read"
+    UPDATE = "update"
+    PATCH = "patch"
+    DELETE = "delete"
+    LIST = "list"
+    SCAN = "scan"
+    HELP = "help"
+    HEADER = "header"
+    ALIAS_LOOKAHEAD = "alias-lookahead"
+    RESOLVE_ROLE = "resolve-role"
+    RENEW = "renew"
+    REVOKE = "revoke"
+    ROLLBACK = "rollback"
+    RECOVER = "recover"
+    ROTATE = "rotate"
+
+
+class TokenType(IntEnum):
+    """SDK `logical.TokenType`."""
+
+    DEFAULT = 0
+    SERVICE = 1
+    BATCH = 2
+    DEFAULT_SERVICE = 3
+    DEFAULT_BATCH = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """The client's connection, as the host resolved it."""
+
+    remote_addr: str
+    """IP address, after the host has applied its trusted `X-Forwarded-For` rules; no port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """An entity alias or a group alias (SDK `logical.Alias`)."""
+
+    name: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    custom_metadata: Mapping[str, str] = field(default_factory=dict)
+    mount_type: str = ""
+    mount_accessor: str = ""
+    id: str = ""
+    namespace_id: str = ""
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """What a successful login or renewal grants (SDK `logical.Auth`).
+
+    A TTL of 0 means the mount's default, a maximum of 0 the mount's maximum.
+    """
+
+    policies: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    internal_data: Mapping[str, Any] = field(default_factory=dict)
+    display_name: str = ""
+    alias: Alias | None = None
+    group_aliases: tuple[Alias, ...] = ()
+    renewable: bool = False
+    ttl_ns: int = 0
+    max_ttl_ns: int = 0
+    period_ns: int = 0
+    explicit_max_ttl_ns: int = 0
+    num_uses: int = 0
+    token_type: TokenType = TokenType.DEFAULT
+    no_default_policy: bool = False
+    bound_cidrs: tuple[str, ...] = ()
+    # Filled by the host; echoed in full at renewal.
+    increment_ns: int = 0
+    issue_time_ns: int | None = None
+    """Unix nanoseconds; None where the host sent none."""
+    client_token: str = ""
+    accessor: str = ""
+    entity_id: str = ""
+    token_policies: tuple[str, ...] = ()
+    identity_policies: tuple[str, ...] = ()
+
+
+class Request(Protocol):
+    """One request of the host, read-only (SDK `logical.Request`)."""
+
+    @property
+    def id(self) -> str:
+        """Request UUID; empty for the host's own calls."""
+
+    @property
+    def operation(self) -> Operation: ...
+
+    @property
+    def path(self) -> str:
+        """Path below the mount, without leading slash; a list's path ends in `/`."""
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Decoded JSON body or query; empty when there was none.
+
+        Integers are exact; other numbers are `decimal.Decimal`, so that no digit
+        is lost before the field's type says what the number means.
+        """
+
+    @property
+    def mount_point(self) -> str:
+        """API path of the mount with namespace, e.g. `ns1/auth/jwt/`."""
+
+    @property
+    def mount_type(self) -> str: ...
+
+    @property
+    def mount_accessor(self) -> str:
+        """Empty in existence checks and in GET, LIST, DELETE, help, renew and rollback."""
+
+    @property
+    def entity_id(self) -> str:
+        """Entity of the calling token; empty if none."""
+
+    @property
+    def display_name(self) -> str:
+        """Display name of the calling token; empty if none."""
+
+    @property
+    def headers(self) -> Mapping[str, tuple[str, ...]]:
+        """Only those in the mount's `passthrough_request_headers`."""
+
+    @property
+    def connection(self) -> Connection | None:
+        """None for internal calls, alias lookahead, and resolve-role on OpenBao."""
+
+    @property
+    def auth(self) -> Auth | None:
+        """The stored Auth of the token; only at `Operation.RENEW`."""
+
+    @property
+    def unauthenticated(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawResponse:
+    """A body sent as it is instead of the JSON envelope."""
+
+    status: int
+    content_type: str
+    body: bytes = b""
+    cache_control: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What goes back to the caller. `auth` and an error never travel together."""
+
+    data: Mapping[str, Any] | None = None
+    auth: Auth | None = None
+    warnings: tuple[str, ...] = ()
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    redirect: str = ""
+    raw: RawResponse | None = None
