@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
-from typing import Any, Protocol, TypeVar
+from enum import IntEnum, StrEnum
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
-MaybeAwaitable = T | Awaitable[T]
+MaybeAwaitable: TypeAlias = T | Awaitable[T]
 """A handler that has all it needs answers at once; one that must wait returns an awaitable.
 
 The difference is measured: a task per call costs more than a whole cached login.
 """
 
 
-class Operation(str, Enum):
+class Operation(StrEnum):
     """What is asked of a path (SDK `logical.Operation`)."""
+
+    # Enum's own hash is Python code; every request looks its operation up in dicts.
+    __hash__ = str.__hash__
 
     CREATE = "create"
     READ = "read"
@@ -114,7 +117,8 @@ class Request(Protocol):
         """Request UUID; empty for the host's own calls."""
 
     @property
-    def operation(self) -> Operation: ...
+    def operation(self) -> Operation:
+        """What is asked of the path."""
 
     @property
     def path(self) -> str:
@@ -133,7 +137,8 @@ class Request(Protocol):
         """API path of the mount with namespace, e.g. `ns1/auth/jwt/`."""
 
     @property
-    def mount_type(self) -> str: ...
+    def mount_type(self) -> str:
+        """Type name under which the mount was enabled, e.g. `jwt`."""
 
     @property
     def mount_accessor(self) -> str:
@@ -160,7 +165,8 @@ class Request(Protocol):
         """The stored Auth of the token; only at `Operation.RENEW`."""
 
     @property
-    def unauthenticated(self) -> bool: ...
+    def unauthenticated(self) -> bool:
+        """Whether the path is one that needs no token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

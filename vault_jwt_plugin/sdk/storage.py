@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import builtins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,8 @@ class Storage(Protocol):
     async def get(self, key: str) -> StorageEntry | None:
         """The entry, or None."""
 
-    async def put(self, entry: StorageEntry) -> None: ...
+    async def put(self, entry: StorageEntry) -> None:
+        """Store the entry under its key, replacing what is there."""
 
     async def delete(self, key: str) -> None:
         """Deleting what is not there is no error."""
@@ -33,7 +37,7 @@ class Storage(Protocol):
     async def list(self, prefix: str) -> list[str]:
         """Names one level below `prefix` (empty or ending in `/`), sorted; folders end in `/`."""
 
-    async def list_page(self, prefix: str, *, after: str, limit: int) -> list[str]:
+    async def list_page(self, prefix: str, *, after: str, limit: int) -> builtins.list[str]:
         """As `list`, only names sorting after `after`; `limit` <= 0 means all."""
 
 
@@ -55,13 +59,17 @@ class ReplicationState(int):
 class SystemView(Protocol):
     """What the host tells of itself and of the mount (SDK `logical.SystemView`)."""
 
-    async def default_lease_ttl_ns(self) -> int: ...
+    async def default_lease_ttl_ns(self) -> int:
+        """The mount's default TTL, in nanoseconds; follows `tune`."""
 
-    async def max_lease_ttl_ns(self) -> int: ...
+    async def max_lease_ttl_ns(self) -> int:
+        """The mount's maximum TTL, in nanoseconds; follows `tune`."""
 
-    async def replication_state(self) -> ReplicationState: ...
+    async def replication_state(self) -> ReplicationState:
+        """The node's role now."""
 
-    async def local_mount(self) -> bool: ...
+    async def local_mount(self) -> bool:
+        """Whether the mount is local to its cluster, and so not replicated."""
 
     async def vault_version(self) -> str:
         """The server's version, e.g. `1.21.0`; empty when unknown."""

@@ -1,0 +1,314 @@
+"""The router and the hooks of a backend (SDK `framework.Backend`)."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.sdk.errors import (
+    ReadOnlyError,
+    UnsupportedOperation,
+    UnsupportedPath,
+    UserError,
+)
+from vault_jwt_plugin.sdk.fields import Field, FieldData, by_name
+from vault_jwt_plugin.sdk.request import MaybeAwaitable, Operation, Request, Response
+from vault_jwt_plugin.sdk.storage import ReplicationState, Storage, SystemView
+from vault_jwt_plugin.sdk.text import MAX_QUOTED_CHARS, READ_ONLY_PHRASES, holds_host_phrase
+
+if TYPE_CHECKING:
+    import logging
+    from typing import Any
+
+    from vault_jwt_plugin.sdk.path import OperationSpec, Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendContext:
+    """What a mount's backend is given once, at Setup (SDK `logical.BackendConfig`).
+
+    Attributes:
+        storage, system: the host's; neither works in a registration probe, and
+            storage can't be written before `Backend.initialize`.
+        logger: of this mount.
+        config: mount options and `plugin_name`, `plugin_type`, `plugin_version`;
+            empty in a probe.
+        backend_uuid: the mount's lasting identity; empty in a probe.
+        clock: Unix seconds.
+    """
+
+    storage: Storage
+    system: SystemView
+    logger: logging.Logger
+    config: Mapping[str, str] = field(default_factory=dict)
+    backend_uuid: str = ""
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A path made ready: compiled, and its operations as specs."""
+
+    path: Path
+    regex: re.Pattern[str]
+    fields: Mapping[str, Field]
+    operations: Mapping[Operation, OperationSpec]
+
+    @classmethod
+    def of(cls, path: Path) -> _Route:
+        if not path.pattern:
+            raise ValueError("a path's pattern is empty")
+        if Operation.CREATE in path.operations and path.existence_check is None:
+            raise ValueError(f"{path.pattern}: create without an existence check")
+        regex = re.compile(path.pattern.removeprefix("^").removesuffix("$"), re.ASCII)
+        fields = by_name(path.fields)
+        if undeclared := regex.groupindex.keys() - fields.keys():
+            raise ValueError(f"{path.pattern}: undeclared {', '.join(sorted(undeclared))}")
+        specs = {operation: path.spec(operation) for operation in path.operations}
+        return cls(path, regex, fields, {op: spec for op, spec in specs.items() if spec})
+
+
+_Match = tuple[_Route, "dict[str, str]"]
+_PLAIN = re.compile(r"[\w/-]+", re.ASCII)
+
+
+class Backend:
+    """A mount's backend: construct with paths, or subclass and override the hooks.
+
+    Handlers that need not wait answer at once; those that must return an
+    awaitable, and `handle_request` returns it. Anything a backend raises on
+    purpose is a `LogicalError`.
+
+    Attributes:
+        context: what Setup gave.
+        paths: first match wins.
+        help: what the backend is, for `path-help`.
+        unauthenticated: paths served without a token, every operation on them.
+        root: paths that need `sudo`.
+        seal_wrap_storage, local_storage: storage prefixes.
+    """
+
+    def __init__(
+        self,
+        context: BackendContext,
+        *,
+        paths: Sequence[Path],
+        help_text: str = "",
+        unauthenticated: Sequence[str] = (),
+        root: Sequence[str] = (),
+        seal_wrap_storage: Sequence[str] = (),
+        local_storage: Sequence[str] = (),
+    ) -> None:
+        """Compile the paths; touches neither storage nor system view.
+
+        Raises:
+            ValueError: a declaration that can't work, as the Go framework panics for.
+        """
+        self.context = context
+        self.paths = tuple(paths)
+        self.help = help_text
+        self.unauthenticated = tuple(unauthenticated)
+        self.root = tuple(root)
+        self.seal_wrap_storage = tuple(seal_wrap_storage)
+        self.local_storage = tuple(local_storage)
+        self._routes = tuple(_Route.of(path) for path in self.paths)
+        # `login` is a literal: a dict finds it, and still the first pattern that matches wins.
+        self._literals: dict[str, _Match] = {}
+        for path in self.paths:
+            if _PLAIN.fullmatch(path.pattern):
+                match = self._search(path.pattern)
+                if match is not None:
+                    self._literals[path.pattern] = match
+
+    def _search(self, path: str) -> _Match | None:
+        for route in self._routes:
+            match = route.regex.fullmatch(path)
+            if match is not None:
+                # A group that took no part is the empty text, as in Go.
+                return route, match.groupdict("")
+        return None
+
+    def route(self, path: str) -> Path | None:
+        """The path that answers `path`, or None."""
+        match = self._search(path)
+        return match[0].path if match is not None else None
+
+    def handle_existence_check(self, request: Request) -> MaybeAwaitable[bool | None]:
+        """Whether what a write names is there.
+
+        Returns:
+            None where the path has no check: every write is an update.
+
+        Raises:
+            UnsupportedPath: no such path.
+            FieldError: a parameter that its type can't read.
+        """
+        path = request.path
+        match = self._literals.get(path) or self._search(path)
+        if match is None:
+            raise UnsupportedPath
+        route, captures = match
+        check = route.path.existence_check
+        if check is None:
+            return None
+        raw = {**request.data, **captures}
+        return check(request, FieldData(route.fields, raw))
+
+    def handle_request(self, request: Request) -> MaybeAwaitable[Response | None]:
+        """Answer one request.
+
+        Returns:
+            The answer, or an awaitable of it; None is an empty answer.
+
+        Raises:
+            LogicalError: on purpose; see `errors`.
+        """
+        operation = request.operation
+        path = request.path
+        match = self._literals.get(path)
+        if match is None:
+            hook = _HOOKS.get(operation)
+            if hook is not None:
+                return hook(self, request)
+            match = self._search(path)
+            if match is None:
+                if operation is Operation.HELP and not path:
+                    return self._root_help(request)
+                raise UnsupportedPath
+        elif operation in _HOOKS:
+            # A renewal carries the path of its login.
+            return _HOOKS[operation](self, request)
+        route, captures = match
+        spec = route.operations.get(operation)
+        if spec is None:
+            if operation is Operation.HELP:
+                return self._path_help(route.path, request)
+            raise UnsupportedOperation
+        if spec.forward_standby or spec.forward_secondary:
+            return self._forwarding(request, route, captures, spec)
+        return self._answer(request, route, captures, spec)
+
+    def _answer(
+        self, request: Request, route: _Route, captures: dict[str, str], spec: OperationSpec
+    ) -> MaybeAwaitable[Response | None]:
+        sent = request.data
+        raw = {**sent, **captures} if captures else sent
+        fields = route.fields
+        result = spec.handler(request, FieldData(fields, raw))
+        if sent.keys() <= fields.keys() and (not captures or sent.keys().isdisjoint(captures)):
+            return result
+        warnings = _input_warnings(sent, fields, captures)
+        if result is None or isinstance(result, Response):
+            return _with_warnings(result, warnings)
+        return _with_warnings_later(result, warnings)
+
+    async def _forwarding(
+        self, request: Request, route: _Route, captures: dict[str, str], spec: OperationSpec
+    ) -> Response | None:
+        system = self.context.system
+        state = await system.replication_state()
+        blocked = spec.forward_standby and state & ReplicationState.PERFORMANCE_STANDBY
+        if (
+            not blocked
+            and spec.forward_secondary
+            and state & ReplicationState.PERFORMANCE_SECONDARY
+        ):
+            blocked = not await system.local_mount()
+        if blocked:
+            raise ReadOnlyError(READ_ONLY_PHRASES[0])
+        result = self._answer(request, route, captures, spec)
+        return await result if inspect.isawaitable(result) else result
+
+    def _root_help(self, request: Request) -> Response:
+        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
+
+        return help_pages.root_help(self, request)
+
+    def _path_help(self, path: Path, request: Request) -> Response:
+        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
+
+        return help_pages.path_help(self, path, request)
+
+    def _rollback(self, _request: Request) -> MaybeAwaitable[Response | None]:
+        if type(self).periodic is Backend.periodic:
+            return None
+        return self._periodic_response()
+
+    async def _periodic_response(self) -> None:
+        await self.periodic()
+
+    def _unsupported(self, _request: Request) -> Response | None:
+        raise UnsupportedOperation
+
+    # Hooks.
+
+    def renew(self, request: Request) -> MaybeAwaitable[Response | None]:
+        """Renew the token in `request.auth`; the answer's `auth` replaces what the host stores.
+
+        None means: silently not renewed.
+
+        Raises:
+            UserError: this one: renewal is not supported.
+        """
+        del request
+        raise UserError("this auth type doesn't support renew", code="renew_unsupported")
+
+    async def initialize(self) -> None:
+        """Called once when storage can be used; may be read-only on a standby."""
+
+    async def cleanup(self) -> None:
+        """Called when the mount's instance ends; idempotent."""
+
+    def invalidate_key(self, key: str) -> None:
+        """Storage changed under `key` by another node: drop what was derived from it."""
+
+    async def periodic(self) -> None:
+        """Called about every minute, on standbys too; within 90 seconds."""
+
+
+_HOOKS: Mapping[Operation, Callable[[Backend, Request], MaybeAwaitable[Response | None]]] = {
+    Operation.RENEW: lambda backend, request: backend.renew(request),
+    Operation.ROLLBACK: Backend._rollback,  # noqa: SLF001 - this module's own
+    Operation.REVOKE: Backend._unsupported,  # noqa: SLF001 - this module's own
+    Operation.ROTATE: Backend._unsupported,  # noqa: SLF001 - this module's own
+}
+"""Operations that belong to the backend, not to a path."""
+
+BackendFactory = Callable[[BackendContext], Backend]
+"""Called in Setup; must touch neither storage nor system view, which a probe lacks."""
+
+
+def _input_warnings(
+    sent: Mapping[str, Any], fields: Mapping[str, Field], captures: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The framework's warnings; for one rare case a name is left out, see `text`."""
+    warnings = []
+    if ignored := sorted(name for name in sent if name not in fields):
+        warnings.append(f"Endpoint ignored these unrecognized parameters: [{_names(ignored)}]")
+    if replaced := [name for name in captures if sent.get(name) is not None]:
+        warnings.append(
+            "Endpoint replaced the value of these parameters with the values captured from "
+            f"the endpoint's path: [{_names(replaced)}]"
+        )
+    return tuple(warnings)
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = (name[:MAX_QUOTED_CHARS] for name in names if not holds_host_phrase(name))
+    return " ".join(shown)
+
+
+def _with_warnings(response: Response | None, warnings: tuple[str, ...]) -> Response | None:
+    if response is None or response.raw is not None or not warnings:
+        return response
+    return replace(response, warnings=response.warnings + warnings)
+
+
+async def _with_warnings_later(
+    pending: Awaitable[Response | None], warnings: tuple[str, ...]
+) -> Response | None:
+    return _with_warnings(await pending, warnings)

@@ -1,0 +1,285 @@
+"""How each field type reads what a caller sent.
+
+Mirrors the hosts' framework: `sdk/framework/field_data.go` over mapstructure's
+weak decoding, and `parseutil.ParseDurationSecond`. Where a builtin method and an
+external one differ (json.Number against float64), both forms are accepted.
+Query and form values are strings, so most types read text too.
+
+Functions take decoded JSON and return the typed value, or raise `UnfitError`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+NS_PER_S = 1_000_000_000
+"""Nanoseconds in a second."""
+
+_INT64_MAX = (1 << 63) - 1
+_INT64_MIN = -(1 << 63)
+
+# strconv.ParseBool.
+_BOOL_WORDS: dict[str, bool] = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
+_BOOL_WORDS |= dict.fromkeys(("0", "f", "F", "FALSE", "false", "False", ""), False)
+
+# strconv.ParseInt with base 0: Go's integer literals, a bare leading 0 is octal.
+_GO_INT = re.compile(
+    r"(?P<sign>[+-]?)(?:0[xX](?P<hex>_?[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*)"
+    r"|0[bB](?P<bin>_?[01]+(?:_[01]+)*)"
+    r"|0[oO]?(?P<oct>_?[0-7]+(?:_[0-7]+)*)"
+    r"|(?P<dec>0|[1-9][0-9]*(?:_[0-9]+)*))",
+    re.ASCII,
+)
+_BASES = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
+_MAX_NUMBER_CHARS = 100
+
+_SECONDS = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DAYS = re.compile(r"([+-]?[0-9]+)d", re.ASCII)
+_UNIT = re.compile(r"([0-9]+)?(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_UNIT_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "h": 3600 * NS_PER_S,
+}
+_DAY_NS = 24 * 3600 * NS_PER_S
+
+
+class UnfitError(Exception):
+    """A value that a type can't read.
+
+    Attributes:
+        received: what was received instead, in words and without the value.
+    """
+
+    def __init__(self, received: str) -> None:
+        super().__init__(received)
+        self.received = received
+
+
+def kind_of(raw: Any) -> str:
+    """The JSON kind of a decoded value, in words for a message."""
+    if raw is None:
+        return "null"
+    if isinstance(raw, bool):
+        return "a boolean"
+    if isinstance(raw, (int, Decimal, float)):
+        return "a number"
+    if isinstance(raw, str):
+        return "text"
+    if isinstance(raw, Mapping):
+        return "an object"
+    if isinstance(raw, (list, tuple)):
+        return "a list"
+    return "something that is no JSON"
+
+
+def to_string(raw: Any) -> str:
+    """Numbers become decimal text, booleans `1` or `0`, null the empty text."""
+    if isinstance(raw, str):
+        return raw
+    if raw is None:
+        return ""
+    if isinstance(raw, bool):
+        return "1" if raw else "0"
+    if isinstance(raw, int):
+        return str(raw)
+    if isinstance(raw, Decimal):
+        return format(raw, "f")
+    raise UnfitError(kind_of(raw))
+
+
+def to_lower_string(raw: Any) -> str:
+    """As `to_string`, lowercased."""
+    return to_string(raw).lower()
+
+
+def to_bool(raw: Any) -> bool:
+    """A boolean, a number other than 0, Go's words for booleans; empty text and null are false."""
+    if isinstance(raw, str):
+        try:
+            return _BOOL_WORDS[raw]
+        except KeyError:
+            raise UnfitError("text that is neither") from None
+    if raw is None or isinstance(raw, (bool, int, Decimal)):
+        return bool(raw)
+    raise UnfitError(kind_of(raw))
+
+
+def to_int(raw: Any) -> int:
+    """A whole number, or text in Go's integer syntax; empty text and null are 0."""
+    if isinstance(raw, str):
+        value = _int_of_text(raw)
+    elif raw is None:
+        value = 0
+    elif isinstance(raw, int):
+        value = int(raw)
+    elif isinstance(raw, Decimal):
+        # Differs from Vault: an external Go plugin cuts 5.9 to 5, the builtin refuses; refuse.
+        if raw != raw.to_integral_value():
+            raise UnfitError("a number with a fraction")
+        value = int(raw)
+    else:
+        raise UnfitError(kind_of(raw))
+    if not _INT64_MIN <= value <= _INT64_MAX:
+        raise UnfitError("a number beyond 64 bits")
+    return value
+
+
+def _int_of_text(text: str) -> int:
+    if not text:
+        return 0
+    match = _GO_INT.fullmatch(text) if len(text) <= _MAX_NUMBER_CHARS else None
+    if match is None:
+        raise UnfitError("text that is no number")
+    base = match.lastgroup or "dec"
+    value = int(match.group(base).replace("_", ""), _BASES[base])
+    return -value if match.group("sign") == "-" else value
+
+
+def to_comma_strings(raw: Any) -> tuple[str, ...]:
+    """Text split at commas, or a list whose elements stay whole; all trimmed of whitespace."""
+    if isinstance(raw, str):
+        return tuple(item.strip() for item in raw.split(",")) if raw else ()
+    if isinstance(raw, (list, tuple)):
+        return tuple(_element(item).strip() for item in raw)
+    if raw is None or raw == {}:
+        return ()
+    return (to_string(raw),)
+
+
+def _element(item: Any) -> str:
+    try:
+        return to_string(item)
+    except UnfitError as unfit:
+        raise UnfitError(f"a list that holds {unfit.received}") from None
+
+
+def to_map(raw: Any) -> dict[str, Any] | None:
+    """An object. A list of objects is merged, as mapstructure does; null stays null."""
+    if isinstance(raw, Mapping):
+        return dict(raw)
+    if raw is None:
+        return None
+    if isinstance(raw, (list, tuple)):
+        merged: dict[str, Any] = {}
+        for item in raw:
+            if not isinstance(item, Mapping):
+                raise UnfitError(f"a list that holds {kind_of(item)}")
+            merged.update(item)
+        return merged
+    raise UnfitError(kind_of(raw))
+
+
+def to_kv_pairs(raw: Any) -> dict[str, str] | None:
+    """An object of strings, or `k=v` texts: one, or a list of them; null stays null."""
+    if raw is None:
+        return None
+    if isinstance(raw, str):
+        raw = [raw]
+    is_list_of_text = isinstance(raw, (list, tuple)) and not all(
+        isinstance(item, Mapping) for item in raw
+    )
+    if is_list_of_text:
+        return dict(_pair(_element(item)) for item in raw)
+    pairs: dict[str, str] = {}
+    for name, value in (to_map(raw) or {}).items():
+        try:
+            pairs[name] = to_string(value)
+        except UnfitError as unfit:
+            raise UnfitError(f"an object that holds {unfit.received}") from None
+    return pairs
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UnfitError('text that is no "key=value"')
+    return name, value
+
+
+def to_list(raw: Any) -> tuple[Any, ...]:
+    """A list; anything else becomes its only element, except null and `{}`: the empty list."""
+    if isinstance(raw, (list, tuple)):
+        return tuple(raw)
+    if raw is None or raw == {}:
+        return ()
+    return (raw,)
+
+
+def to_duration_ns(raw: Any) -> int:
+    """Whole seconds as nanoseconds, not negative; see `to_signed_duration_ns`."""
+    value = to_signed_duration_ns(raw)
+    if value < 0:
+        raise UnfitError("a negative one")
+    return value
+
+
+def to_signed_duration_ns(raw: Any) -> int:
+    """Number of seconds, Go duration text (`1h30m`) or days (`30d`), cut to whole seconds.
+
+    Returns:
+        Nanoseconds, a multiple of 10^9. Empty text and null are 0.
+    """
+    if isinstance(raw, str):
+        value = _duration_ns_of_text(raw)
+    elif raw is None:
+        value = 0
+    elif isinstance(raw, bool):
+        raise UnfitError("a boolean")
+    elif isinstance(raw, (int, Decimal)):
+        value = int(raw) * NS_PER_S
+    else:
+        raise UnfitError(kind_of(raw))
+    if not _INT64_MIN <= value <= _INT64_MAX:
+        raise UnfitError("one of more than 292 years")
+    # Toward zero, as Go's conversion to int does: -1.5s is -1s.
+    seconds = value // NS_PER_S if value >= 0 else -(-value // NS_PER_S)
+    return seconds * NS_PER_S
+
+
+def _duration_ns_of_text(text: str) -> int:
+    if not text:
+        return 0
+    if len(text) <= _MAX_NUMBER_CHARS:
+        if _SECONDS.fullmatch(text):
+            return int(text) * NS_PER_S
+        if days := _DAYS.fullmatch(text):
+            return int(days.group(1)) * _DAY_NS
+        value = _go_duration_ns(text)
+        if value is not None:
+            return value
+    raise UnfitError("text that is none")
+
+
+def _go_duration_ns(text: str) -> int | None:
+    """Go's `time.ParseDuration`, or None; fractions below a nanosecond are cut."""
+    body = text[1:] if text[0] in "+-" else text
+    total = 0
+    at = 0
+    while at < len(body):
+        match = _UNIT.match(body, at)
+        if match is None:
+            return None
+        whole, fraction, unit = match.groups()
+        if not whole and not fraction:
+            return None
+        scale = _UNIT_NS[unit]
+        total += int(whole or 0) * scale
+        if fraction:
+            total += int(fraction) * scale // 10 ** len(fraction)
+        at = match.end()
+    if not body:
+        return None
+    return -total if text[0] == "-" else total
+
+
+Coercer = Callable[[Any], Any]
+"""Turns decoded JSON into a typed value, or raises `UnfitError`."""
