@@ -1,0 +1,38 @@
+"""The binary's entry: started by a host it serves, started by hand it explains itself."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin._version import VERSION
+from vault_jwt_plugin.serving import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vault_jwt_plugin.sdk.backend import Backend, BackendContext
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the JWT auth method's program.
+
+    Args:
+        argv: the arguments after the program's name; None = those of the process.
+
+    Returns:
+        The exit status.
+    """
+    return serve(_jwt_backend, version=f"v{VERSION}", argv=argv)
+
+
+def _jwt_backend(context: BackendContext) -> Backend:
+    # Here and not above: the method brings the JOSE and HTTP libraries, which a start, a probe and
+    # --help need not wait for.
+    from vault_jwt_plugin.jwt_auth.backend import make_backend  # noqa: PLC0415 - see above
+
+    return make_backend(context)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

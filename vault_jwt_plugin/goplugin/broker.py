@@ -1,0 +1,131 @@
+"""Connections that the plugin makes back to the host, by number.
+
+Mirrors go-plugin `grpc_broker.go` (`GRPCBroker.Run`, `Dial`). The host announces each of its
+listeners on one stream, at about the time of the call that names the number: before or after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+
+from vault_jwt_plugin import rpc
+from vault_jwt_plugin.goplugin.errors import BrokerError
+from vault_jwt_plugin.goplugin.tls import SERVER_NAME
+from vault_jwt_plugin.pb import plugin_pb2
+
+if TYPE_CHECKING:
+    import ssl
+
+_logger = logging.getLogger(__name__)
+
+WAIT_S = 5.0
+"""How long a dial waits for its announcement, and an announcement for its dial."""
+
+_CONNECT_TIMEOUT_S = 5.0
+_MAX_UNCLAIMED = 1_000
+
+
+class Broker:
+    """The plugin's end of the broker: announcements in, channels to the host out."""
+
+    def __init__(self, tls: ssl.SSLContext | None, *, wait_s: float = WAIT_S) -> None:
+        """Prepare.
+
+        Args:
+            tls: for the connections to the host; None = plaintext, in tests.
+            wait_s: see `WAIT_S`.
+        """
+        self._tls = tls
+        self._wait_s = wait_s
+        self._announced: dict[int, asyncio.Future[plugin_pb2.ConnInfo]] = {}
+
+    async def dial(self, service_id: int) -> rpc.Channel:
+        """Connect to what the host serves under this number; once for each number.
+
+        Raises:
+            BrokerError: not announced in time, announced in a way that we do not speak, or
+                nobody answers there.
+        """
+        announcement = self._expect(service_id)
+        try:
+            async with asyncio.timeout(self._wait_s):
+                info = await announcement
+        except TimeoutError as error:
+            raise BrokerError(
+                f"the host did not announce connection {service_id} within {self._wait_s:g} s",
+                service_id=service_id,
+            ) from error
+        finally:
+            self._announced.pop(service_id, None)
+        try:
+            return await rpc.Channel.connect(
+                _address(info),
+                tls=self._tls,
+                server_hostname=SERVER_NAME,
+                timeout_s=_CONNECT_TIMEOUT_S,
+            )
+        except (OSError, TimeoutError, rpc.RPCError) as error:
+            raise BrokerError(
+                f"connection {service_id} to the host failed: {error or type(error).__name__}",
+                service_id=service_id,
+            ) from error
+
+    async def serve_stream(self, stream: rpc.ServerStream) -> None:
+        """Handle `/plugin.GRPCBroker/StartStream`: read announcements until the host ends it.
+
+        We announce nothing: hosts never dial a plugin's brokered listener.
+        """
+        while (message := await stream.receive()) is not None:
+            try:
+                info = plugin_pb2.ConnInfo.FromString(message)
+            except DecodeError:
+                _logger.warning("the broker stream carried something that is no ConnInfo")
+                continue
+            self._announce(info)
+
+    def _announce(self, info: plugin_pb2.ConnInfo) -> None:
+        if info.HasField("knock"):
+            # Knocks belong to the container runtime, which we refused.
+            _logger.debug("knock ignored", extra={"fields": {"service_id": info.service_id}})
+            return
+        announcement = self._expect(info.service_id)
+        if not announcement.done():
+            announcement.set_result(info)
+            # A dial that is waiting has taken it by then, one that comes later has not.
+            asyncio.get_running_loop().call_later(
+                self._wait_s, self._forget, info.service_id, announcement
+            )
+
+    def _expect(self, service_id: int) -> asyncio.Future[plugin_pb2.ConnInfo]:
+        future = self._announced.get(service_id)
+        if future is None:
+            if len(self._announced) >= _MAX_UNCLAIMED:
+                raise BrokerError(
+                    f"more than {_MAX_UNCLAIMED} connections are announced and not used",
+                    service_id=service_id,
+                )
+            future = asyncio.get_running_loop().create_future()
+            self._announced[service_id] = future
+        return future
+
+    def _forget(self, service_id: int, announcement: asyncio.Future[plugin_pb2.ConnInfo]) -> None:
+        if self._announced.get(service_id) is announcement:
+            del self._announced[service_id]
+
+
+def _address(info: plugin_pb2.ConnInfo) -> str | tuple[str, int]:
+    if info.network == "unix" and info.address:
+        return info.address
+    if info.network == "tcp":
+        host, _, port = info.address.rpartition(":")
+        if host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536:
+            return host, int(port)
+    raise BrokerError(
+        f"the host announced connection {info.service_id} on an address that cannot be used: "
+        f"{info.network[:16]!r} {info.address[:128]!r}",
+        service_id=info.service_id,
+    )

@@ -1,0 +1,196 @@
+"""One process that serves one host, from the handshake line to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from vault_jwt_plugin import rpc
+from vault_jwt_plugin.goplugin import hclog, tls
+from vault_jwt_plugin.goplugin._stderr import PipeSink
+from vault_jwt_plugin.goplugin.broker import Broker
+from vault_jwt_plugin.goplugin.errors import StartError
+from vault_jwt_plugin.goplugin.handshake import format_line
+from vault_jwt_plugin.goplugin.hardening import harden, lock_memory
+from vault_jwt_plugin.goplugin.life import EXIT_WITHIN_S, Life, one_file_dir
+from vault_jwt_plugin.goplugin.listener import Listener, listen
+from vault_jwt_plugin.goplugin.services import own_methods
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from vault_jwt_plugin.goplugin.handshake import HandshakeRequest
+    from vault_jwt_plugin.goplugin.program import Program
+
+_logger = logging.getLogger(__name__)
+
+_PLUGIN_CLOSE_S = 0.15
+_SERVER_GRACE_S = 0.1
+_LOG_FLUSH_S = 0.05
+_REFUSAL_S = 1.0
+
+
+class Plugin(Protocol):
+    """What a process serves beside go-plugin's own services."""
+
+    @property
+    def version(self) -> str:
+        """Canonical semantic version with `v`: `v0.1.0`."""
+
+    def methods(self, broker: Broker) -> rpc.Methods:
+        """Its methods by full path; called once, before the event loop runs."""
+
+    async def close(self) -> None:
+        """Let go of what it holds; cut off after 150 ms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    plugin: Plugin
+    listener: Listener
+    server_tls: ssl.SSLContext
+    client_tls: ssl.SSLContext
+    line: bytes
+
+
+def serve_host(
+    make_plugin: Callable[[], Plugin], *, request: HandshakeRequest, program: Program
+) -> NoReturn:
+    """Serve the host until it ends us, is gone, or a signal comes.
+
+    Args:
+        make_plugin: called once, before the handshake line.
+        request: what the host asked for.
+        program: for the log.
+    """
+    stdout_fd = _take_stdout()
+    sink = PipeSink.on(sys.stderr.fileno(), hclog.dropped_line)
+    _log_to(sink)
+    life = Life(stdout_fd)
+    life.watch()
+    harden()
+    try:
+        if request.mlock:
+            lock_memory()
+        parts = _prepare(make_plugin, request, life)
+        asyncio.run(_serve(parts, life, stdout_fd, sink))
+    except StartError as error:
+        _logger.critical(error.message, extra={"fields": {"code": error.code}})
+    except Exception:
+        _logger.exception(
+            "the plugin could not start", extra={"fields": {"version": program.version}}
+        )
+    sink.flush(_LOG_FLUSH_S)
+    life.end(1)
+
+
+def refuse_version() -> NoReturn:
+    """Answer a host that does not offer our protocol version, then end.
+
+    With a handshake line, which it refuses at once and says why; silence would cost it the start's
+    timeout, and an early end only tells it that something was wrong.
+    """
+    stdout_fd = _take_stdout()
+    life = Life(stdout_fd)
+    life.watch()
+    _write_line(stdout_fd, format_line(address="", certificate_der=b"").encode("ascii"))
+    # Were the end of stdout to come with the line, the host would pick one of the two to report.
+    time.sleep(_REFUSAL_S)
+    life.end(1)
+
+
+def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life: Life) -> _Parts:
+    identity = tls.Identity.generate()
+    server_tls = tls.server_context(identity, request.client_certificate)
+    client_tls = tls.client_context(identity, request.client_certificate)
+    plugin = make_plugin()
+    listener = listen(
+        socket_dir=request.socket_dir, group=request.socket_group, own_dir=one_file_dir()
+    )
+    life.leaves(listener.remains)
+    if listener.remark:
+        _logger.warning(listener.remark)
+    line = format_line(address=str(listener.path), certificate_der=identity.certificate_der)
+    return _Parts(
+        plugin=plugin,
+        listener=listener,
+        server_tls=server_tls,
+        client_tls=client_tls,
+        line=os.fsencode(line),
+    )
+
+
+async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> NoReturn:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def stop_soon() -> None:
+        # In a later turn of the loop, when the answer to Shutdown is on its way.
+        loop.call_soon_threadsafe(stop.set)
+
+    broker = Broker(parts.client_tls)
+    methods = {
+        **parts.plugin.methods(broker),
+        **own_methods(broker, shutdown=stop_soon),
+    }
+    server = rpc.Server(methods, tls=parts.server_tls)
+    server.start(parts.listener.socket)
+    life.on_stop = stop_soon
+    _write_line(stdout_fd, parts.line)
+    await stop.wait()
+    life.end_within(EXIT_WITHIN_S)
+    try:
+        async with asyncio.timeout(_PLUGIN_CLOSE_S):
+            await parts.plugin.close()
+    except Exception:
+        _logger.exception("the plugin did not close cleanly")
+    with contextlib.suppress(Exception):  # The host may be gone already.
+        await server.shutdown(_SERVER_GRACE_S)
+    sink.flush(_LOG_FLUSH_S)
+    life.end(0)
+
+
+def _take_stdout() -> int:
+    """Keep the pipe to the host to ourselves: a stray print would end up in the protocol.
+
+    Returns:
+        A descriptor for what was stdout, which now goes nowhere.
+    """
+    sys.stdout.flush()
+    fd = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, 1, inheritable=False)
+    os.close(null)
+    return fd
+
+
+def _write_line(stdout_fd: int, line: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # The host is gone, as the watch will notice.
+        os.write(stdout_fd, line)
+
+
+def _log_to(sink: PipeSink) -> None:
+    """Send everything that Python would print about faults to the host's log, in its format."""
+    root = logging.getLogger()
+    root.handlers[:] = [hclog.Handler(sink)]
+    root.setLevel(logging.WARNING)  # HTTP libraries log addresses at Debug.
+    logging.getLogger(__package__.partition(".")[0]).setLevel(logging.DEBUG)  # The host filters.
+    logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False
+    sys.excepthook = lambda kind, error, trace: root.critical(
+        "uncaught exception", exc_info=(kind, error, trace)
+    )
+    sys.unraisablehook = lambda fault: root.error(
+        "exception that could not be raised: %s", fault.err_msg, exc_info=fault.exc_value
+    )
+    threading.excepthook = lambda fault: root.error(
+        "uncaught exception in a thread", exc_info=fault.exc_value
+    )

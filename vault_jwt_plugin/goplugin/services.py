@@ -1,0 +1,97 @@
+"""What every go-plugin process serves beside its plugin: controller, stdio, health, broker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+
+from vault_jwt_plugin import rpc
+from vault_jwt_plugin.pb import health_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vault_jwt_plugin.goplugin.broker import Broker
+
+_SERVICE_NAMES = frozenset(
+    {"", "plugin"}
+)  # go-plugin `GRPCServiceName`, and the server as a whole.
+_EMPTY = b""  # plugin.Empty has no fields.
+
+
+def own_methods(broker: Broker, *, shutdown: Callable[[], None]) -> rpc.Methods:
+    """The methods that belong to go-plugin itself.
+
+    Args:
+        broker: takes the host's announcements.
+        shutdown: called once per `Shutdown`; must not wait.
+    """
+
+    def shut_down(_call: rpc.Call, _message: bytes) -> bytes:
+        shutdown()
+        return _EMPTY
+
+    return {
+        "/plugin.GRPCBroker/StartStream": rpc.streaming(broker.serve_stream),
+        "/plugin.GRPCController/Shutdown": rpc.unary(shut_down),
+        "/plugin.GRPCStdio/StreamStdio": rpc.streaming(_stream_stdio),
+        "/grpc.health.v1.Health/Check": rpc.unary(_check_health),
+        "/grpc.health.v1.Health/Watch": rpc.streaming(_watch_health),
+    }
+
+
+def multiplex_id(call: rpc.Call) -> str:
+    """Which instance (one Setup of one mount) a call is for.
+
+    Mirrors Vault `sdk/helper/pluginutil/multiplexing.go` (`GetMultiplexIDFromContext`).
+
+    Raises:
+        rpc.RPCError: UNKNOWN, the metadata does not say.
+    """
+    instance = call.metadata.get("multiplex_id")
+    if not instance:
+        raise rpc.RPCError(
+            rpc.StatusCode.UNKNOWN,
+            "missing multiplex ID in metadata"
+            if instance is None
+            else "empty multiplex ID in metadata",
+        )
+    return instance
+
+
+async def _stream_stdio(_stream: rpc.ServerStream) -> None:
+    """Nothing, for as long as the host listens: both hosts throw the data away."""
+    await asyncio.Event().wait()
+
+
+def _check_health(_call: rpc.Call, message: bytes) -> bytes:
+    if _service(message) not in _SERVICE_NAMES:
+        raise rpc.RPCError(rpc.StatusCode.NOT_FOUND, "unknown service")
+    return _status(health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _watch_health(stream: rpc.ServerStream) -> None:
+    known = _service(await stream.receive() or b"") in _SERVICE_NAMES
+    await stream.send(
+        _status(
+            health_pb2.HealthCheckResponse.SERVING
+            if known
+            else health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        )
+    )
+    await asyncio.Event().wait()  # It never changes: a process that stops serving is gone.
+
+
+def _service(message: bytes) -> str:
+    try:
+        return health_pb2.HealthCheckRequest.FromString(message).service
+    except DecodeError as error:
+        raise rpc.RPCError(
+            rpc.StatusCode.INVALID_ARGUMENT, "not a grpc.health.v1.HealthCheckRequest"
+        ) from error
+
+
+def _status(status: health_pb2.HealthCheckResponse.ServingStatus) -> bytes:
+    return health_pb2.HealthCheckResponse(status=status).SerializeToString()

@@ -1,0 +1,154 @@
+"""AutoMTLS: both ends sign their own certificate, and each trusts only the other's.
+
+Mirrors go-plugin `mtls.go` (`generateCert`), `client.go` (`Start`) and `server.go` (`Serve`).
+Python's `ssl` (OpenSSL) does the handshakes: hosts use ECDSA P-521, which BoringSSL refuses.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from vault_jwt_plugin.goplugin.errors import ClientCertificateError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+SERVER_NAME = "localhost"
+"""The name in both ends' certificates."""
+
+_ALPN = ["h2"]  # grpc-go refuses a peer that selects no protocol.
+_CLOCK_SKEW = dt.timedelta(seconds=30)
+_LIFETIME = dt.timedelta(hours=262_980)  # As go-plugin: 30 years, longer than the process.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Our certificate and its key, which live in memory only and for one process.
+
+    Attributes:
+        certificate_der: the self-signed certificate, as the handshake line carries it.
+        chain_pem: key and certificate, PEM. Secret.
+    """
+
+    certificate_der: bytes
+    chain_pem: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a key (ECDSA P-256) and sign a certificate of the shape that hosts make for it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name(
+            [
+                x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "HashiCorp"),
+            ]
+        )
+        now = dt.datetime.now(dt.UTC)
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - _CLOCK_SKEW)
+            .not_valid_after(now + _LIFETIME)
+            .add_extension(_key_usage(), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        key_pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return cls(
+            certificate_der=certificate.public_bytes(serialization.Encoding.DER),
+            chain_pem=key_pem + certificate.public_bytes(serialization.Encoding.PEM),
+        )
+
+
+def server_context(identity: Identity, host_certificate: str) -> ssl.SSLContext:
+    """TLS for the main listener: the host, and nobody else, may connect.
+
+    Args:
+        identity: ours.
+        host_certificate: `PLUGIN_CLIENT_CERT`, one certificate in PEM.
+
+    Raises:
+        ClientCertificateError: `host_certificate` is not that.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    # One connection a process: nothing is ever resumed.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    _configure(context, identity, host_certificate)
+    return context
+
+
+def client_context(identity: Identity, host_certificate: str) -> ssl.SSLContext:
+    """TLS for brokered connections to the host, in which it shows the same certificate.
+
+    Args:
+        identity: ours; the host lets in no other.
+        host_certificate: `PLUGIN_CLIENT_CERT`, one certificate in PEM.
+
+    Raises:
+        ClientCertificateError: `host_certificate` is not that.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    _configure(context, identity, host_certificate)
+    return context
+
+
+def _configure(context: ssl.SSLContext, identity: Identity, host_certificate: str) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    # The root is a leaf: trusted as it stands, whatever its basic constraints say.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols(_ALPN)
+    try:
+        context.load_verify_locations(cadata=host_certificate)
+    except (ssl.SSLError, ValueError) as error:
+        raise ClientCertificateError("PLUGIN_CLIENT_CERT holds no certificate in PEM") from error
+    if len(context.get_ca_certs()) != 1:
+        raise ClientCertificateError("PLUGIN_CLIENT_CERT holds more than one certificate")
+    _load_chain(context, identity.chain_pem)
+
+
+def _load_chain(context: ssl.SSLContext, chain_pem: bytes) -> None:
+    """Hand the key to OpenSSL, whose API wants a file, without touching any disk."""
+    fd = os.memfd_create("identity", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, chain_pem)
+        context.load_cert_chain(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+def _key_usage() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_encipherment=True,
+        key_agreement=True,
+        key_cert_sign=True,
+        content_commitment=False,
+        data_encipherment=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
