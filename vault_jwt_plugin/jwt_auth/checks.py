@@ -1,0 +1,412 @@
+"""A login as a pipeline of named checks, in the order of the Go methods.
+
+Each check is a small function over explicit inputs that returns its evidence or
+raises `LoginDenied` with a stable code. The order is that of `path_login.go`:
+
+    open_token    role type, token there, client's address, form, header
+    verify        algorithm, signature, claim names and types, issuer, subject,
+                  audience, time, unbound audience
+    grant         user claim, metadata, groups, bound claims, policies
+
+What a provider adds to the claims goes between user claim and metadata. The
+OIDC callback, the device poll and the dry run use the same functions: a rule
+enforced on one path and forgotten on another is how most CVEs of this method
+came about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vault_jwt_plugin.jwt_auth.claims import BoundClaim, ClaimPath, compile_bound_claims
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden, kind_of
+from vault_jwt_plugin.jwt_auth.identity import alias_name, group_aliases, mapped_metadata
+from vault_jwt_plugin.jwt_auth.jws import (
+    ALGORITHMS,
+    UnverifiedToken,
+    VerifiedClaims,
+    decode_claims,
+    parse,
+)
+from vault_jwt_plugin.jwt_auth.keys import VerificationKey, verify_signature
+from vault_jwt_plugin.jwt_auth.timing import Dates, Leeways, check_time
+from vault_jwt_plugin.sdk.cidr import CIDRSet
+from vault_jwt_plugin.sdk.request import Alias, Auth, Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.role import Role
+
+REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
+"""RFC 7519 4.1."""
+
+_LONGEST_REGISTERED = max(map(len, REGISTERED_CLAIMS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRole:
+    """A role, compiled for logins: built once, then only read.
+
+    Attributes:
+        name: of the role.
+        role: as stored.
+        cidrs: client addresses that may log in; None = any.
+        audiences: of which a token must name one; empty = it must name none.
+        leeways: in effect, in seconds.
+        user_claim, groups_claim, mappings, bound_claims: compiled.
+        auth_fields: what every login with the role grants alike.
+    """
+
+    name: str
+    role: Role
+    cidrs: CIDRSet | None
+    audiences: frozenset[str]
+    leeways: Leeways
+    user_claim: ClaimPath
+    groups_claim: ClaimPath | None
+    mappings: tuple[tuple[ClaimPath, str], ...]
+    bound_claims: tuple[BoundClaim, ...]
+    auth_fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, role: Role) -> PreparedRole:
+        """Compile a role.
+
+        Raises:
+            CIDRError: stored addresses that can't be read.
+        """
+        return cls(
+            name=name,
+            role=role,
+            cidrs=CIDRSet.of(role.token_bound_cidrs) if role.token_bound_cidrs else None,
+            audiences=frozenset(role.bound_audiences or ()),
+            leeways=Leeways.of(
+                expiration_ns=role.expiration_leeway,
+                not_before_ns=role.not_before_leeway,
+                clock_skew_ns=role.clock_skew_leeway,
+            ),
+            user_claim=ClaimPath.of(role.user_claim, pointer=role.user_claim_json_pointer),
+            groups_claim=ClaimPath.of(role.groups_claim) if role.groups_claim else None,
+            mappings=tuple(
+                (ClaimPath.of(claim), key) for claim, key in (role.claim_mappings or {}).items()
+            ),
+            bound_claims=compile_bound_claims(role.bound_claims, role.bound_claims_type),
+            auth_fields={
+                "policies": role.token_policies or (),
+                "internal_data": {"role": name, "role_type": "native"},
+                "renewable": True,
+                "ttl_ns": role.token_ttl,
+                "max_ttl_ns": role.token_max_ttl,
+                "period_ns": role.token_period,
+                "explicit_max_ttl_ns": role.token_explicit_max_ttl,
+                "num_uses": role.token_num_uses,
+                "token_type": role.token_type,
+                "no_default_policy": role.token_no_default_policy,
+            },
+        )
+
+
+def authenticate(
+    token: UnverifiedToken | str,
+    prepared: PreparedRole,
+    config: Config,
+    keys: Sequence[VerificationKey],
+    now: float,
+    connection: Connection | None,
+) -> Auth:
+    """Run every check of a login, and grant what the role gives.
+
+    Args:
+        token: as sent, or as `open_token` returned it.
+        prepared: the role.
+        config: of the mount.
+        keys: candidates for the token's header, all of which may be tried.
+        now: Unix seconds.
+        connection: the client's; None when the host did not say.
+
+    Raises:
+        LoginDenied: a check said no.
+        LoginForbidden: the client's address is not allowed.
+    """
+    if isinstance(token, str):
+        token = open_token(token, prepared, connection)
+    claims = verify(token, prepared, config, keys, now)
+    return grant(claims, prepared, connection)
+
+
+def open_token(
+    compact: str, prepared: PreparedRole, connection: Connection | None
+) -> UnverifiedToken:
+    """The checks that need no key: role type, token there, client's address, form, header.
+
+    Raises:
+        LoginDenied: a check said no.
+        LoginForbidden: the client's address is not allowed.
+    """
+    check_role_type(prepared)
+    check_token_sent(compact)
+    check_connection(prepared, connection)
+    return parse(compact)
+
+
+def verify(
+    token: UnverifiedToken,
+    prepared: PreparedRole,
+    config: Config,
+    keys: Sequence[VerificationKey],
+    now: float,
+) -> VerifiedClaims:
+    """The checks that make a token's claims true: algorithm, signature, registered claims, time.
+
+    Raises:
+        LoginDenied: a check said no.
+    """
+    # Go looks at the algorithm after the signature. Before it, a token that could never pass
+    # triggers no fetch of keys; both have to say yes either way.
+    check_algorithm(token, config.jwt_supported_algs)
+    verify_signature(token, keys)
+    claims = decode_claims(token.unverified_payload)
+    check_claim_names(claims)
+    audience = check_registered_types(claims)
+    dates = Dates.of(claims)
+    check_issuer(claims, config.bound_issuer)
+    check_subject(claims, prepared.role.bound_subject)
+    check_bound_audience(audience, prepared.audiences)
+    check_time(dates, prepared.leeways, now)
+    check_unbound_audience(audience, prepared.audiences)
+    return claims
+
+
+def grant(claims: VerifiedClaims, prepared: PreparedRole, connection: Connection | None) -> Auth:
+    """The checks that need the claims, and what they grant.
+
+    Raises:
+        LoginDenied: a check said no.
+        LoginForbidden: the token must be bound to an address, and the host gave none.
+    """
+    name = alias_name(claims, prepared.user_claim)
+    metadata = mapped_metadata(claims, prepared.mappings, prepared.name)
+    groups = group_aliases(claims, prepared.groups_claim)
+    for bound in prepared.bound_claims:
+        bound.check(claims)
+    role = prepared.role
+    check_policies(role)
+    return Auth(
+        **prepared.auth_fields,
+        display_name=name,
+        metadata=metadata,
+        alias=Alias(name=name, metadata=metadata, custom_metadata=role.alias_metadata or {}),
+        group_aliases=groups,
+        bound_cidrs=token_cidrs(role, connection),
+    )
+
+
+def check_role_type(prepared: PreparedRole) -> None:
+    """A role for the OIDC flow gives no token for a JWT; a missing type is `jwt` by now.
+
+    Raises:
+        LoginDenied: `role_type`.
+    """
+    if prepared.role.role_type == "oidc":
+        raise LoginDenied("role_type", "role with oidc role_type is not allowed")
+
+
+def check_token_sent(compact: str) -> None:
+    """There is a token.
+
+    Raises:
+        LoginDenied: `token_missing`.
+    """
+    if not compact:
+        raise LoginDenied("token_missing", "missing token")
+
+
+def check_connection(prepared: PreparedRole, connection: Connection | None) -> None:
+    """The client's address is one of the role's, if the role names any.
+
+    Hosts send alias lookaheads without a connection, so those fail too, as in Go.
+
+    Raises:
+        LoginForbidden: it is not, or the host did not say.
+    """
+    if prepared.cidrs is None:
+        return
+    if connection is None or not prepared.cidrs.allows(connection.remote_addr):
+        raise LoginForbidden("the client's address is not one of the role's token_bound_cidrs")
+
+
+def check_algorithm(token: UnverifiedToken, allowed: Sequence[str] | None) -> None:
+    """The header's algorithm is one that the configuration allows; none named means all ten.
+
+    Raises:
+        LoginDenied: `algorithm_not_allowed`.
+    """
+    if token.header.alg not in (allowed or ALGORITHMS):
+        raise LoginDenied(
+            "algorithm_not_allowed",
+            f"the token's algorithm {token.header.alg} is not one of jwt_supported_algs",
+        )
+
+
+def check_claim_names(claims: VerifiedClaims) -> None:
+    """No name differs from a registered one by case folding alone, as "SUB" or a long s.
+
+    Differs from Vault and OpenBao on cap 0.13.0: there the folded claim could be the one that
+    is checked while the exact one is used (cap#191, SECVULN-47712).
+
+    Raises:
+        LoginDenied: `claim_name`.
+    """
+    for name in claims:
+        # Folding never shortens a text, so most names are passed over by their length.
+        if len(name) <= _LONGEST_REGISTERED and name not in REGISTERED_CLAIMS:
+            registered = name.casefold()
+            if registered in REGISTERED_CLAIMS:
+                raise LoginDenied(
+                    "claim_name",
+                    f'the token has a claim whose name differs from "{registered}" only by case',
+                    claim=registered,
+                )
+
+
+def check_registered_types(claims: VerifiedClaims) -> list[str] | None:
+    """`iss`, `sub` and `jti` are text or null, `aud` is text or a list of text (RFC 7519 4.1).
+
+    Dates are `timing.Dates.of`'s.
+
+    Returns:
+        The audiences; None without `aud`.
+
+    Raises:
+        LoginDenied: `claim_type`.
+    """
+    for name in ("iss", "sub", "jti"):
+        value = claims.get(name)
+        if value is not None and not isinstance(value, str):
+            raise _wrong_type(name, "text", kind_of(value))
+    if "aud" not in claims:
+        return None
+    audience = claims["aud"]
+    if isinstance(audience, str):
+        return [audience]
+    if not isinstance(audience, list):
+        raise _wrong_type("aud", "text or a list of text", kind_of(audience))
+    for each in audience:
+        if not isinstance(each, str):
+            raise _wrong_type("aud", "text or a list of text", f"a list with {kind_of(each)}")
+    return audience
+
+
+def _wrong_type(name: str, expected: str, received: str) -> LoginDenied:
+    return LoginDenied(
+        "claim_type",
+        f'claim "{name}" must be {expected}, is {received}',
+        claim=name,
+        expected=expected,
+        received=received,
+    )
+
+
+def check_issuer(claims: VerifiedClaims, bound_issuer: str) -> None:
+    """`iss` is the configured one, whole and byte for byte; "" binds nothing.
+
+    Raises:
+        LoginDenied: `issuer_mismatch`.
+    """
+    if bound_issuer and claims.get("iss") != bound_issuer:
+        raise _mismatch("issuer_mismatch", claims, "iss", "the configured bound_issuer")
+
+
+def check_subject(claims: VerifiedClaims, bound_subject: str) -> None:
+    """`sub` is the role's, byte for byte; "" binds nothing.
+
+    Raises:
+        LoginDenied: `subject_mismatch`.
+    """
+    if bound_subject and claims.get("sub") != bound_subject:
+        raise _mismatch("subject_mismatch", claims, "sub", "the role's bound_subject")
+
+
+def _mismatch(code: str, claims: VerifiedClaims, name: str, expected: str) -> LoginDenied:
+    missing = claims.get(name) is None
+    return LoginDenied(
+        code,
+        f'claim "{name}" is missing' if missing else f'claim "{name}" is not {expected}',
+        claim=name,
+        expected=expected,
+        received="nothing" if missing else "another text",
+    )
+
+
+def check_bound_audience(audience: Sequence[str] | None, bound: frozenset[str]) -> None:
+    """A role with audiences takes tokens for one of them only.
+
+    Raises:
+        LoginDenied: `audience_missing`, `audience_mismatch`.
+    """
+    if not bound:
+        return
+    if not audience:
+        raise LoginDenied(
+            "audience_missing",
+            'claim "aud" is missing, and the role has bound_audiences',
+            claim="aud",
+            expected="one of the role's bound_audiences",
+            received="nothing",
+        )
+    if bound.isdisjoint(audience):
+        raise LoginDenied(
+            "audience_mismatch",
+            'claim "aud" does not match any of the role\'s bound_audiences',
+            claim="aud",
+            expected="one of the role's bound_audiences",
+            received="others",
+        )
+
+
+def check_unbound_audience(audience: Sequence[str] | None, bound: frozenset[str]) -> None:
+    """A role without audiences takes no token that is meant for someone (CVE-2024-5798).
+
+    Differs from Vault: `""` is an audience too, as in OpenBao.
+
+    Raises:
+        LoginDenied: `audience_unbound`.
+    """
+    if audience and not bound:
+        raise LoginDenied(
+            "audience_unbound",
+            "audience claim found in JWT but no audiences bound to the role",
+            claim="aud",
+            expected="nothing",
+            received="an audience",
+        )
+
+
+def check_policies(role: Role) -> None:
+    """Policies are what they seem: templates that nobody evaluates grant nothing.
+
+    Raises:
+        LoginDenied: `policy_templates`.
+    """
+    if role.token_policies_template_claims:
+        raise LoginDenied(
+            "policy_templates",
+            "the role has token_policies_template_claims set, which this version does not support",
+        )
+
+
+def token_cidrs(role: Role, connection: Connection | None) -> tuple[str, ...]:
+    """Addresses that the token may be used from; empty = any.
+
+    Raises:
+        LoginForbidden: `token_strictly_bind_ip` is set and the host named no client.
+            Differs from OpenBao, which crashes.
+    """
+    if not role.token_strictly_bind_ip:
+        return role.token_bound_cidrs or ()
+    if connection is None:
+        raise LoginForbidden("token_strictly_bind_ip needs the client's address")
+    return (connection.remote_addr,)

@@ -1,0 +1,100 @@
+"""Why a login is denied, a key refused, or a fetch failed.
+
+    sdk.errors.UserError           400, the text is shown
+    +-- LoginDenied                a check of a login said no
+    +-- PublicKeyError             a configured public key can't be used
+    +-- FetchError                 an issuer's document could not be had
+    sdk.errors.PermissionDenied    403, nothing is shown
+    +-- LoginForbidden             the client's address is not allowed
+
+Codes are stable: metrics, tests and the dry run read them. Messages name claims
+and kinds, never a value of the token, of a key or of the role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from vault_jwt_plugin.sdk.errors import PermissionDenied, UserError
+
+
+class LoginDenied(UserError):
+    """A check of a login said no: HTTP 400.
+
+    Attributes:
+        claim: the claim that was looked at; None when it was none.
+        expected: what the check wants, in words ("text"); None when the code says it all.
+        received: the kind of what came ("a number", "nothing"); never its value.
+    """
+
+    code = "login_denied"
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        claim: str | None = None,
+        expected: str | None = None,
+        received: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.claim = claim
+        self.expected = expected
+        self.received = received
+
+
+class LoginForbidden(PermissionDenied):
+    """The client's address is not one that the role allows: HTTP 403 without detail."""
+
+    code = "address_forbidden"
+
+
+class PublicKeyError(UserError):
+    """A public key of the configuration can't be used. The message never holds the PEM.
+
+    Attributes:
+        index: which of the keys, counted from 1.
+    """
+
+    code = "public_key_invalid"
+
+    def __init__(self, message: str, *, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class FetchError(UserError):
+    """An issuer's document could not be had, or is not what it should be.
+
+    Codes: `bad_url`, `bad_ca_pem`, `dns`, `unreachable`, `timeout`, `tls_untrusted`,
+    `tls_name`, `tls_failed`, `redirect_refused`, `http_status`, `too_large`, `not_json`,
+    `not_a_key_set`, `not_discovery`, `issuer_mismatch`.
+
+    Attributes:
+        url: which one, without credentials and query.
+    """
+
+    code = "fetch_failed"
+
+    def __init__(self, code: str, message: str, *, url: str) -> None:
+        super().__init__(message, code=code)
+        self.url = url
+
+
+def kind_of(value: object) -> str:
+    """The JSON kind of a decoded value, as messages say it; never the value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str):
+        return "text" if value else "empty text"
+    if isinstance(value, int | Decimal):
+        return "a number"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, Mapping):
+        return "an object"
+    return "something else"

@@ -1,0 +1,148 @@
+"""JSON Web Key Sets (RFC 7517 5), key by key: one bad key never spoils a set.
+
+Differs from Vault: go-jose fails the whole set for one key that it can't read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vault_jwt_plugin.jwt_auth.errors import kind_of
+from vault_jwt_plugin.jwt_auth.jws import decode_base64url
+from vault_jwt_plugin.jwt_auth.keys import (
+    MAX_RSA_BITS,
+    UnusableKeyError,
+    VerificationKey,
+    from_public_key,
+)
+
+MAX_KEYS = 256
+"""Keys of one set that are used: a token without kid is checked against all of them."""
+
+_MAX_KID_CHARS = 1024
+_MAX_MEMBER_CHARS = MAX_RSA_BITS // 8 * 4 // 3 + 16
+
+# What each type needs, and nothing else is passed on: an odd member spoils no key.
+_PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_USABLE_CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
+
+
+class NotAKeySetError(ValueError):
+    """The document is no JWK set; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnusableKey:
+    """A key of a set that is skipped.
+
+    Attributes:
+        position: in the set, counted from 1.
+        reason: why, in words; nothing of the key.
+    """
+
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySet:
+    """A set as read: the keys that verify, and those that do not."""
+
+    keys: tuple[VerificationKey, ...] = ()
+    unusable: tuple[UnusableKey, ...] = ()
+
+
+def parse_key_set(document: Any) -> KeySet:
+    """Read a JWK set.
+
+    Args:
+        document: decoded JSON.
+
+    Raises:
+        NotAKeySetError: no object, or no list under `keys`.
+    """
+    if not isinstance(document, Mapping):
+        raise NotAKeySetError(f"it must be a JSON object, is {kind_of(document)}")
+    members = document.get("keys")
+    if not isinstance(members, list):
+        received = kind_of(members) if "keys" in document else "missing"
+        raise NotAKeySetError(f"its member 'keys' must be a list, is {received}")
+    keys = []
+    unusable = []
+    for position, jwk in enumerate(members[:MAX_KEYS], start=1):
+        try:
+            keys.append(import_jwk(jwk))
+        except UnusableKeyError as error:
+            unusable.append(UnusableKey(position=position, reason=str(error)))
+    if len(members) > MAX_KEYS:
+        unusable.append(
+            UnusableKey(
+                position=MAX_KEYS + 1,
+                reason=f"only the first {MAX_KEYS} keys of {len(members)} are used",
+            )
+        )
+    return KeySet(keys=tuple(keys), unusable=tuple(unusable))
+
+
+def import_jwk(jwk: Any) -> VerificationKey:
+    """Read one JWK (RFC 7517 4, RFC 7518 6, RFC 8037 2).
+
+    A key that carries private or symmetric members is skipped, as go-jose can't
+    verify with one: whoever reads the set can sign with it.
+
+    Raises:
+        UnusableKeyError: for whatever reason.
+    """
+    if not isinstance(jwk, Mapping):
+        raise UnusableKeyError(f"it must be a JSON object, is {kind_of(jwk)}")
+    kty = jwk.get("kty")
+    if not isinstance(kty, str):
+        raise UnusableKeyError("it names no key type (kty)")
+    if kty == "oct":
+        raise UnusableKeyError("it is symmetric (oct): whoever reads the set could sign")
+    if kty not in _PUBLIC_MEMBERS:
+        raise UnusableKeyError("its key type (kty) is none of RSA, EC, OKP")
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk):
+        raise UnusableKeyError("it holds a private key: whoever reads the set could sign")
+    kid = jwk.get("kid")
+    if not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_CHARS)):
+        raise UnusableKeyError(f"its key id (kid) must be text of at most {_MAX_KID_CHARS}")
+    return from_public_key(_public_key(kty, _members(jwk, kty)), kid=kid or None)
+
+
+def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
+    members = {}
+    for name in _PUBLIC_MEMBERS[kty]:
+        value = jwk.get(name)
+        if not isinstance(value, str) or not value:
+            received = kind_of(value) if name in jwk else "missing"
+            raise UnusableKeyError(f"its member '{name}' must be text, is {received}")
+        members[name] = value
+    curve = members.get("crv")
+    if curve is not None and curve not in _USABLE_CURVES[kty]:
+        raise UnusableKeyError(f"its curve (crv) is none of {', '.join(_USABLE_CURVES[kty])}")
+    for name, value in members.items():
+        if name == "crv":
+            continue
+        try:
+            # Before joserfc does, leniently: a modulus of a megabyte is refused by its length.
+            if len(value) > _MAX_MEMBER_CHARS or not value.isascii():
+                raise ValueError
+            decode_base64url(value.encode())
+        except ValueError:
+            raise UnusableKeyError(f"its member '{name}' is no base64url or too long") from None
+    return members
+
+
+def _public_key(kty: str, members: dict[str, str]) -> object:
+    from joserfc.jwk import ECKey, OKPKey, RSAKey  # noqa: PLC0415 - heavy; at the first key set
+
+    key_type: Any = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}[kty]
+    try:
+        # The binding, not `import_key`, which warns of RSA keys below 2048 bits: ours to judge.
+        return key_type.binding.import_public_key(members)
+    except Exception:  # noqa: BLE001 - whatever a foreign key does to the library, it is skipped
+        raise UnusableKeyError(f"its members are no valid {kty} key") from None
