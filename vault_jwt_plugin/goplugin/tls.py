@@ -123,7 +123,7 @@ def _configure(context: ssl.SSLContext, identity: Identity, host_certificate: st
     context.set_alpn_protocols(_ALPN)
     try:
         context.load_verify_locations(cadata=host_certificate)
-    except (ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not ASCII.
         raise ClientCertificateError("PLUGIN_CLIENT_CERT holds no certificate in PEM") from error
     if len(context.get_ca_certs()) != 1:
         raise ClientCertificateError("PLUGIN_CLIENT_CERT holds more than one certificate")

@@ -1,0 +1,112 @@
+"""A plugin process with methods that misbehave on request; run as a module."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import logging
+import os
+import sys
+import time
+
+from vault_jwt_plugin import goplugin, rpc
+
+PROGRAM = goplugin.Program(
+    name="toy",
+    version="v1.2.3",
+    summary="a toy",
+    plugin_type="auth",
+    plugin_name="toy",
+)
+
+
+class Toy:
+    version = PROGRAM.version
+
+    def __init__(self) -> None:
+        self._broker: goplugin.Broker | None = None
+
+    def methods(self, broker: goplugin.Broker) -> rpc.Methods:
+        self._broker = broker
+        return {
+            "/toy.Toy/Echo": rpc.unary(lambda call, message: message),
+            "/toy.Toy/Instance": rpc.unary(lambda call, _: goplugin.multiplex_id(call).encode()),
+            "/toy.Toy/Facts": rpc.unary(lambda call, _: _facts()),
+            "/toy.Toy/Print": rpc.unary(_print),
+            "/toy.Toy/Log": rpc.unary(_log),
+            "/toy.Toy/Stick": rpc.unary(_stick),
+            "/toy.Toy/Wait": rpc.unary(_wait),
+            "/toy.Toy/AskHost": rpc.unary(self._ask_host),
+        }
+
+    async def _ask_host(self, call: rpc.Call, message: bytes) -> bytes:
+        """Dial the numbered connection and pass its answer on."""
+        assert self._broker is not None
+        channel = await self._broker.dial(int(message))
+        try:
+            return await channel.unary("/toy.Host/Hello", b"plugin", timeout_s=5)
+        finally:
+            await channel.close()
+
+    async def close(self) -> None:
+        behaviour = os.environ.get("TOY_CLOSE")
+        if behaviour == "hang":
+            await asyncio.Event().wait()
+        if behaviour == "stick":
+            time.sleep(60)
+        if behaviour == "fail":
+            raise RuntimeError("will not close")
+
+
+def _facts() -> bytes:
+    import resource
+
+    with open("/proc/self/status", encoding="utf-8") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    umask = os.umask(0)
+    os.umask(umask)
+    return json.dumps(
+        {
+            "umask": umask,
+            "core": resource.getrlimit(resource.RLIMIT_CORE),
+            "dumpable": ctypes.CDLL(None).prctl(3, 0, 0, 0, 0),
+            "locked": status["VmLck"],
+            "modules": sorted(sys.modules),
+        }
+    ).encode()
+
+
+def _print(_call: rpc.Call, message: bytes) -> bytes:
+    print(message.decode(), flush=True)
+    sys.__stdout__.write("the old object\n")
+    sys.__stdout__.flush()
+    os.write(1, b"from C\n")
+    return b""
+
+
+def _log(_call: rpc.Call, message: bytes) -> bytes:
+    logging.getLogger("vault_jwt_plugin.toy").info("asked to", extra={"fields": json.loads(message)})
+    logging.getLogger("urllib3").debug("GET /?code=secret")
+    return b""
+
+
+def _stick(_call: rpc.Call, _message: bytes) -> bytes:
+    time.sleep(60)
+    return b""
+
+
+async def _wait(_call: rpc.Call, _message: bytes) -> bytes:
+    await asyncio.Event().wait()
+    return b""
+
+
+def make_toy() -> Toy:
+    fault = os.environ.get("TOY_FAULT")
+    if fault:
+        raise RuntimeError(fault)
+    return Toy()
+
+
+if __name__ == "__main__":
+    sys.exit(goplugin.serve(make_toy, program=PROGRAM))
