@@ -1,1 +1,5 @@
-"""The adapter: serves pb.Backend with an sdk backend, and calls the host back."""
+"""The adapter between the host's protobuf and the sdk: serves pb.Backend, calls pb.Storage."""
+
+from vault_jwt_plugin.host.plugin import BackendPlugin
+
+__all__ = ["BackendPlugin"]

@@ -224,12 +224,12 @@ class Backend:
         return await result if inspect.isawaitable(result) else result
 
     def _root_help(self, request: Request) -> Response:
-        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
+        from vault_jwt_plugin.sdk import help as help_pages
 
         return help_pages.root_help(self, request)
 
     def _path_help(self, path: Path, request: Request) -> Response:
-        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
+        from vault_jwt_plugin.sdk import help as help_pages
 
         return help_pages.path_help(self, path, request)
 
@@ -272,9 +272,9 @@ class Backend:
 
 _HOOKS: Mapping[Operation, Callable[[Backend, Request], MaybeAwaitable[Response | None]]] = {
     Operation.RENEW: lambda backend, request: backend.renew(request),
-    Operation.ROLLBACK: Backend._rollback,  # noqa: SLF001 - this module's own
-    Operation.REVOKE: Backend._unsupported,  # noqa: SLF001 - this module's own
-    Operation.ROTATE: Backend._unsupported,  # noqa: SLF001 - this module's own
+    Operation.ROLLBACK: Backend._rollback,
+    Operation.REVOKE: Backend._unsupported,
+    Operation.ROTATE: Backend._unsupported,
 }
 """Operations that belong to the backend, not to a path."""
 

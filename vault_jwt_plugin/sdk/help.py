@@ -25,7 +25,7 @@ any of the paths below, use the help command with any route matching
 the path pattern. Note that depending on the policy of your auth token,
 you may or may not be able to access certain paths."""
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def root_help(backend: Backend, request: Request) -> Response:
@@ -80,7 +80,7 @@ def _response(text: str, backend: Backend, paths: Sequence[Path], request: Reque
             unauthenticated=backend.unauthenticated,
             root=backend.root,
         )
-    except Exception:  # noqa: BLE001 - without `openapi` the host only skips this mount
+    except Exception:
         # A broken document would fail the host's OpenAPI for every mount (`protocol.md` 4.6).
-        _log.warning("no OpenAPI document for this backend", exc_info=True)
+        _logger.warning("no OpenAPI document for this backend", exc_info=True)
     return Response(data=data)

@@ -1,0 +1,246 @@
+"""The host's storage and system view, over the connection that it opened for one mount."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from vault_jwt_plugin.host.guard import harmless, is_read_only
+from vault_jwt_plugin.pb import backend_pb2
+from vault_jwt_plugin.rpc.errors import RPCError, StatusCode
+from vault_jwt_plugin.sdk.errors import InternalError, ReadOnlyError, StorageError
+from vault_jwt_plugin.sdk.storage import ReplicationState, StorageEntry
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Sequence
+
+    from google.protobuf.message import Message
+
+CALLBACK_TIMEOUT_S = 30.0
+"""Longest wait for one answer of the host; hosts give a whole request 90 s."""
+
+_MAX_INT32 = (1 << 31) - 1
+_MISSING = ("missing storage implementation", "missing system view implementation")
+_EMPTY = b""
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class Channel(Protocol):
+    """What is needed of `rpc.Channel`."""
+
+    async def unary(
+        self,
+        path: str,
+        message: bytes,
+        *,
+        timeout_s: float | None,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> bytes:
+        """Call a method; RPCError for every status but OK."""
+
+    async def close(self) -> None:
+        """Close gracefully."""
+
+
+class _Parser(Protocol[_T_co]):
+    def FromString(self, message: bytes) -> _T_co:  # noqa: N802 - protobuf's name
+        ...
+
+
+class SystemViewError(InternalError):
+    """The host did not say what was asked of its system view."""
+
+    code = "system_view_error"
+
+
+def _storage_error(text: str) -> StorageError:
+    if is_read_only(text):
+        return ReadOnlyError(text)
+    return StorageError(text)
+
+
+def _call_failed(what: str, error: RPCError) -> str:
+    if any(text in error.message for text in _MISSING):
+        return f"{what} is not available while the plugin is being registered"
+    return harmless(f"{what}: {error.code.name}: {error.message}")
+
+
+class HostStorage:
+    """`sdk.Storage` of one mount (`protocol.md` 5.2)."""
+
+    __slots__ = ("_channel", "_host_pages", "_timeout_s")
+
+    def __init__(self, channel: Channel, *, timeout_s: float = CALLBACK_TIMEOUT_S) -> None:
+        """Over the mount's own connection; each call waits at most `timeout_s`."""
+        self._channel = channel
+        self._timeout_s = timeout_s
+        self._host_pages = True
+
+    async def get(self, key: str) -> StorageEntry | None:
+        """The entry, or None.
+
+        Raises:
+            StorageError: the host refused, failed, or did not answer in time.
+        """
+        args = backend_pb2.StorageGetArgs(key=key)
+        got = await self._call("Get", args, backend_pb2.StorageGetReply)
+        if got.err:
+            raise _storage_error(got.err)
+        if not got.HasField("entry"):
+            return None
+        entry = got.entry
+        return StorageEntry(key=entry.key, value=entry.value, seal_wrap=entry.seal_wrap)
+
+    async def put(self, entry: StorageEntry) -> None:
+        """Store the entry.
+
+        Raises:
+            StorageError: the host refused, failed, or did not answer in time;
+                ReadOnlyError where this node can't write.
+        """
+        args = backend_pb2.StoragePutArgs(
+            entry=backend_pb2.StorageEntry(
+                key=entry.key, value=entry.value, seal_wrap=entry.seal_wrap
+            )
+        )
+        stored = await self._call("Put", args, backend_pb2.StoragePutReply)
+        if stored.err:
+            raise _storage_error(stored.err)
+
+    async def delete(self, key: str) -> None:
+        """Delete the key; what is not there is no error.
+
+        Raises:
+            StorageError: as for `put`.
+        """
+        args = backend_pb2.StorageDeleteArgs(key=key)
+        deleted = await self._call("Delete", args, backend_pb2.StorageDeleteReply)
+        if deleted.err:
+            raise _storage_error(deleted.err)
+
+    async def list(self, prefix: str) -> builtins.list[str]:
+        """Names one level below `prefix`, sorted; folders end in `/`.
+
+        Raises:
+            StorageError: the host refused, failed, or did not answer in time.
+        """
+        args = backend_pb2.StorageListArgs(prefix=prefix)
+        listed = await self._call("List", args, backend_pb2.StorageListReply)
+        if listed.err:
+            raise _storage_error(listed.err)
+        return sorted(listed.keys)
+
+    async def list_page(self, prefix: str, *, after: str, limit: int) -> builtins.list[str]:
+        """As `list`, only names after `after`, at most `limit` if that is above 0.
+
+        OpenBao pages itself; Vault can't, so the whole list is fetched and cut.
+
+        Raises:
+            StorageError: the host refused, failed, or did not answer in time.
+        """
+        if self._host_pages:
+            args = backend_pb2.StorageListPageArgs(
+                prefix=prefix, after=after, limit=max(0, min(limit, _MAX_INT32))
+            )
+            try:
+                message = args.SerializeToString()
+                answer = await self._channel.unary(
+                    "/pb.Storage/ListPage", message, timeout_s=self._timeout_s
+                )
+            except RPCError as error:
+                if error.code is not StatusCode.UNIMPLEMENTED:
+                    raise StorageError(_call_failed("storage", error)) from error
+                self._host_pages = False
+            else:
+                listed = _parse(backend_pb2.StorageListReply, answer, StorageError)
+                if listed.err:
+                    raise _storage_error(listed.err)
+                return list(listed.keys)
+        names = [name for name in await self.list(prefix) if name > after]
+        return names[:limit] if limit > 0 else names
+
+    async def _call(self, method: str, args: Message, reply: _Parser[_T_co]) -> _T_co:
+        try:
+            answer = await self._channel.unary(
+                f"/pb.Storage/{method}", args.SerializeToString(), timeout_s=self._timeout_s
+            )
+        except RPCError as error:
+            raise StorageError(_call_failed("storage", error)) from error
+        return _parse(reply, answer, StorageError)
+
+
+class HostSystemView:
+    """`sdk.SystemView` of one mount (`protocol.md` 5.3)."""
+
+    __slots__ = ("_channel", "_timeout_s", "_version")
+
+    def __init__(self, channel: Channel, *, timeout_s: float = CALLBACK_TIMEOUT_S) -> None:
+        """Over the mount's own connection; each call waits at most `timeout_s`."""
+        self._channel = channel
+        self._timeout_s = timeout_s
+        self._version: str | None = None
+
+    async def default_lease_ttl_ns(self) -> int:
+        """The mount's default TTL, in nanoseconds.
+
+        Raises:
+            SystemViewError: the host failed, or did not answer in time.
+        """
+        return (await self._ask("DefaultLeaseTTL", backend_pb2.TTLReply)).TTL
+
+    async def max_lease_ttl_ns(self) -> int:
+        """The mount's maximum TTL, in nanoseconds.
+
+        Raises:
+            SystemViewError: the host failed, or did not answer in time.
+        """
+        return (await self._ask("MaxLeaseTTL", backend_pb2.TTLReply)).TTL
+
+    async def replication_state(self) -> ReplicationState:
+        """The node's role now.
+
+        Raises:
+            SystemViewError: the host failed, or did not answer in time.
+        """
+        answer = await self._ask("ReplicationState", backend_pb2.ReplicationStateReply)
+        return ReplicationState(answer.state)
+
+    async def local_mount(self) -> bool:
+        """Whether the mount is local to its cluster.
+
+        Raises:
+            SystemViewError: the host failed, or did not answer in time.
+        """
+        return (await self._ask("LocalMount", backend_pb2.LocalMountReply)).local
+
+    async def vault_version(self) -> str:
+        """The server's version; asked once, it does not change under a running plugin.
+
+        Raises:
+            SystemViewError: the host failed, or did not answer in time.
+        """
+        if self._version is None:
+            answer = await self._ask("PluginEnv", backend_pb2.PluginEnvReply)
+            if answer.err:
+                raise SystemViewError(harmless(f"system view: {answer.err}"))
+            self._version = answer.plugin_environment.vault_version
+        return self._version
+
+    async def _ask(self, method: str, reply: _Parser[_T_co]) -> _T_co:
+        try:
+            answer = await self._channel.unary(
+                f"/pb.SystemView/{method}", _EMPTY, timeout_s=self._timeout_s
+            )
+        except RPCError as error:
+            raise SystemViewError(_call_failed("system view", error)) from error
+        return _parse(reply, answer, SystemViewError)
+
+
+def _parse(reply: _Parser[_T_co], answer: bytes, failure: type[InternalError]) -> _T_co:
+    try:
+        return reply.FromString(answer)
+    except DecodeError as error:
+        raise failure("the host's answer is no message of its protocol") from error

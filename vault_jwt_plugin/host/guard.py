@@ -1,0 +1,30 @@
+"""The last look at a text before a host reads it: hosts act on some (`protocol.md` 4.4, 5.2)."""
+
+from __future__ import annotations
+
+from vault_jwt_plugin.sdk.text import HOST_PHRASES, READ_ONLY_PHRASES
+
+_READ_ONLY = tuple(phrase.casefold() for phrase in READ_ONLY_PHRASES)
+_WHOLE = frozenset(phrase.casefold() for phrase in HOST_PHRASES)
+
+
+def is_read_only(text: str) -> bool:
+    """Whether OpenBao forwards the request to its active node when it sees this text."""
+    folded = text.casefold()
+    return any(phrase in folded for phrase in _READ_ONLY)
+
+
+def harmless(text: str) -> str:
+    """The text, or one that says the same and that no host acts on.
+
+    Every text of ours passes here, except those of storage, which mean what
+    hosts read in them.
+    """
+    folded = text.casefold()
+    if folded.strip() in _WHOLE:
+        # Hosts compare these whole: `permission denied` would become a 403, another a restart.
+        text = f"plugin error: {text}"
+    for phrase in _READ_ONLY:
+        while (at := text.casefold().find(phrase)) >= 0:
+            text = f"{text[:at]}(text left out){text[at + len(phrase) :]}"
+    return text

@@ -1,0 +1,372 @@
+"""The adapter between the host's calls and backends: one instance for each mount.
+
+Mirrors `sdk/plugin/grpc_backend_server.go`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from vault_jwt_plugin import rpc
+from vault_jwt_plugin.goplugin import BrokerError, multiplex_id
+from vault_jwt_plugin.host import response as replies
+from vault_jwt_plugin.host.callbacks import Channel, HostStorage, HostSystemView
+from vault_jwt_plugin.host.guard import harmless
+from vault_jwt_plugin.host.request import OPERATIONS, RequestView
+from vault_jwt_plugin.pb import backend_pb2, logical_pb2, multiplexing_pb2
+from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory
+from vault_jwt_plugin.sdk.errors import LogicalError, ReadOnlyError
+from vault_jwt_plugin.sdk.request import Operation, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+_logger = logging.getLogger(__name__)
+
+ROLLBACK_TIMEOUT_S = 80.0
+"""Longest periodic work; the host gives it 90 s."""
+
+CLEANUP_TIMEOUT_S = 5.0
+"""Longest cleanup of one mount: the host waits for it without limit."""
+
+LINGER_S = 3.0
+"""How long a process lives on that has no instance after a failed Setup.
+
+The host reports such a failure but does not end the process (`protocol.md` 1.10).
+"""
+
+_EMPTY = b""
+_TYPE_CREDENTIAL = 2
+_TYPE_REPLY = backend_pb2.TypeReply(type=_TYPE_CREDENTIAL).SerializeToString()
+_MULTIPLEXED = multiplexing_pb2.MultiplexingSupportResponse(supported=True).SerializeToString()
+
+_M = TypeVar("_M", bound="Message")
+
+
+@dataclass(slots=True, kw_only=True)
+class Instance:
+    """One Setup of one mount.
+
+    Attributes:
+        backend: answers.
+        channel: the host's storage and system view, this mount's own.
+        special_paths: serialised `SpecialPathsReply`.
+    """
+
+    backend: Backend
+    channel: Channel
+    special_paths: bytes
+
+    async def close(self) -> None:
+        """End the backend, then its connection; logs what fails, within `CLEANUP_TIMEOUT_S` each.
+
+        The connection is closed in any case: the host waits until it is gone.
+        """
+        for end in (self.backend.cleanup, self.channel.close):
+            try:
+                async with asyncio.timeout(CLEANUP_TIMEOUT_S):
+                    await end()
+            except Exception:
+                _logger.exception("cleanup failed")
+
+
+def _end_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class BackendPlugin:
+    """Serves a backend to Vault or OpenBao: `goplugin.Plugin`.
+
+    Attributes:
+        version: canonical semantic version with `v`, which the host shows in its catalog.
+    """
+
+    def __init__(
+        self,
+        factory: BackendFactory,
+        *,
+        version: str,
+        end_process: Callable[[], None] = _end_process,
+        linger_s: float = LINGER_S,
+    ) -> None:
+        """Prepare; nothing runs before the first call.
+
+        Args:
+            factory: makes a mount's backend, in its Setup.
+            version: such as `v0.1.0`.
+            end_process: asks for an orderly end of the process.
+            linger_s: see `LINGER_S`.
+        """
+        self.version = version
+        self._factory = factory
+        self._end_process = end_process
+        self._linger_s = linger_s
+        self._instances: dict[str, Instance] = {}
+        self._broker: Broker | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._setups = 0
+        self._end_timer: asyncio.TimerHandle | None = None
+        self._version_reply = logical_pb2.VersionReply(plugin_version=version).SerializeToString()
+
+    def methods(self, broker: Broker) -> rpc.Methods:
+        """Its methods by full path.
+
+        Args:
+            broker: connects to the host's services of one Setup.
+        """
+        self._broker = broker
+        unary = rpc.unary
+        return {
+            "/pb.Backend/Setup": unary(self._setup),
+            "/pb.Backend/Type": unary(self._type),
+            "/pb.Backend/SpecialPaths": unary(self._special_paths),
+            "/pb.Backend/Initialize": unary(self._initialize),
+            "/pb.Backend/HandleExistenceCheck": unary(self._handle_existence_check),
+            "/pb.Backend/HandleRequest": unary(self._handle_request),
+            "/pb.Backend/InvalidateKey": unary(self._invalidate_key),
+            "/pb.Backend/Cleanup": unary(self._cleanup),
+            # No metadata is needed for these two. Any status but OK of Version makes the
+            # host panic.
+            "/logical.PluginVersion/Version": unary(lambda _call, _message: self._version_reply),
+            "/pluginutil.multiplexing.PluginMultiplexing/MultiplexingSupport": unary(
+                lambda _call, _message: _MULTIPLEXED
+            ),
+        }
+
+    async def close(self) -> None:
+        """End every instance; for the process's end."""
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+        instances = list(self._instances.values())
+        self._instances.clear()
+        await asyncio.gather(*(instance.close() for instance in instances), *self._closing)
+
+    def _instance(self, call: rpc.Call) -> Instance:
+        instance = self._instances.get(call.metadata.get("multiplex_id", ""))
+        if instance is None:
+            multiplex_id(call)
+            raise rpc.RPCError(rpc.StatusCode.UNKNOWN, "no backend instance found")
+        return instance
+
+    # Setup and its end.
+
+    async def _setup(self, call: rpc.Call, message: bytes) -> bytes:
+        instance_id = multiplex_id(call)
+        args = _parse(backend_pb2.SetupArgs, message)
+        self._setups += 1
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+            self._end_timer = None
+        try:
+            failure = await self._set_up(instance_id, args)
+        finally:
+            self._setups -= 1
+            if not self._instances and not self._setups:
+                loop = asyncio.get_running_loop()
+                self._end_timer = loop.call_later(self._linger_s, self._end_if_unused)
+        return backend_pb2.SetupReply(err=failure).SerializeToString()
+
+    async def _set_up(self, instance_id: str, args: backend_pb2.SetupArgs) -> str:
+        """Make the instance; returns what went wrong, for the operator, or an empty text."""
+        assert self._broker is not None  # noqa: S101 - methods() gave it before any call
+        try:
+            channel = await self._broker.dial(args.broker_id)
+        except BrokerError as error:
+            _logger.exception("setup failed")
+            return harmless(f"setup failed: {error}")
+        try:
+            backend = self._factory(_context(channel, args))
+        except Exception as error:
+            _logger.exception("setup failed")
+            with suppress(Exception):
+                await channel.close()
+            known = isinstance(error, LogicalError) and error.message
+            return harmless(f"setup failed: {known or replies.FAULT_TEXT}")
+        except BaseException:
+            await channel.close()
+            raise
+        previous = self._instances.get(instance_id)
+        self._instances[instance_id] = Instance(
+            backend=backend, channel=channel, special_paths=_special_paths_reply(backend)
+        )
+        if previous is not None:
+            self._close_soon(previous)
+        return ""
+
+    def _end_if_unused(self) -> None:
+        if not self._instances and not self._setups:
+            _logger.warning("no mount is left after a failed setup: the process ends")
+            self._end_process()
+
+    def _cleanup(self, call: rpc.Call, _message: bytes) -> bytes | Awaitable[bytes]:
+        # A second Cleanup for the same mount follows where the process survives.
+        instance = self._instances.pop(multiplex_id(call), None)
+        if instance is None:
+            return _EMPTY
+        return self._cleaned_up(self._close_soon(instance))
+
+    def _close_soon(self, instance: Instance) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(instance.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return task
+
+    async def _cleaned_up(self, task: asyncio.Task[None]) -> bytes:
+        # A host that stops waiting must not keep the connection, nor the backend its threads.
+        await asyncio.shield(task)
+        return _EMPTY
+
+    async def _initialize(self, call: rpc.Call, _message: bytes) -> bytes:
+        backend = self._instance(call).backend
+        try:
+            await backend.initialize()
+        except ReadOnlyError:
+            # A standby; its mount must start all the same.
+            _logger.debug("initialize: storage is read-only here")
+        except LogicalError as error:
+            return _initialize_failed(replies.error_to_pb(error))
+        except Exception:
+            _logger.exception("initialize failed")
+            return _initialize_failed(replies.fault_to_pb())
+        return _EMPTY
+
+    # What a mount says of itself.
+
+    def _type(self, call: rpc.Call, _message: bytes) -> bytes:
+        self._instance(call)
+        return _TYPE_REPLY
+
+    def _special_paths(self, call: rpc.Call, _message: bytes) -> bytes:
+        return self._instance(call).special_paths
+
+    def _invalidate_key(self, call: rpc.Call, message: bytes) -> bytes:
+        backend = self._instance(call).backend
+        key = _parse(backend_pb2.InvalidateKeyArgs, message).key
+        try:
+            backend.invalidate_key(key)
+        except Exception:
+            _logger.exception("invalidation failed", extra={"fields": {"key": key}})
+        return _EMPTY
+
+    # Requests.
+
+    def _handle_existence_check(self, call: rpc.Call, message: bytes) -> bytes | Awaitable[bytes]:
+        backend = self._instance(call).backend
+        request = _parse(backend_pb2.HandleExistenceCheckArgs, message).request
+        operation = OPERATIONS.get(request.operation, Operation.UPDATE)
+        view = RequestView(request, operation)
+        try:
+            exists = backend.handle_existence_check(view)
+        except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+            return _check_failed(error, view)
+        if exists is None:
+            return replies.NO_CHECK_REPLY
+        if isinstance(exists, bool):
+            return replies.EXISTENCE_REPLIES[exists]
+        return _check_later(exists, view)
+
+    def _handle_request(self, call: rpc.Call, message: bytes) -> bytes | Awaitable[bytes]:
+        backend = self._instance(call).backend
+        request = _parse(backend_pb2.HandleRequestArgs, message).request
+        operation = OPERATIONS.get(request.operation)
+        if operation is None:
+            return replies.UNSUPPORTED_OPERATION_REPLY
+        view = RequestView(request, operation)
+        stored = request.auth if operation is Operation.RENEW else None
+        try:
+            answer = backend.handle_request(view)
+            if answer is None or isinstance(answer, Response):
+                return replies.reply(answer, operation, stored)
+        except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+            return _request_failed(error, view)
+        return _answer_later(answer, view, stored)
+
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.goplugin import Broker
+
+
+def _parse(kind: type[_M], message: bytes) -> _M:
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        text = f"not a {kind.DESCRIPTOR.full_name}"
+        raise rpc.RPCError(rpc.StatusCode.INTERNAL, text) from error
+
+
+def _context(channel: Channel, args: backend_pb2.SetupArgs) -> BackendContext:
+    name = "vault_jwt_plugin.backend"
+    return BackendContext(
+        storage=HostStorage(channel),
+        system=HostSystemView(channel),
+        logger=logging.getLogger(f"{name}.{args.backendUUID}" if args.backendUUID else name),
+        config=dict(args.Config),
+        backend_uuid=args.backendUUID,
+    )
+
+
+def _special_paths_reply(backend: Backend) -> bytes:
+    paths = backend_pb2.Paths(
+        root=backend.root,
+        unauthenticated=backend.unauthenticated,
+        local_storage=backend.local_storage,
+        seal_wrap_storage=backend.seal_wrap_storage,
+    )
+    return backend_pb2.SpecialPathsReply(paths=paths).SerializeToString()
+
+
+def _initialize_failed(error: backend_pb2.ProtoError) -> bytes:
+    return backend_pb2.InitializeReply(err=error).SerializeToString()
+
+
+async def _check_later(pending: Awaitable[bool | None], view: RequestView) -> bytes:
+    try:
+        exists = await pending
+    except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+        return _check_failed(error, view)
+    return replies.NO_CHECK_REPLY if exists is None else replies.EXISTENCE_REPLIES[exists]
+
+
+async def _answer_later(
+    pending: Awaitable[Response | None], view: RequestView, stored: backend_pb2.Auth | None
+) -> bytes:
+    try:
+        if view.operation is Operation.ROLLBACK:
+            async with asyncio.timeout(ROLLBACK_TIMEOUT_S):
+                answer = await pending
+        else:
+            answer = await pending
+        return replies.reply(answer, view.operation, stored)
+    except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+        return _request_failed(error, view)
+
+
+def _check_failed(error: Exception, view: RequestView) -> bytes:
+    if isinstance(error, LogicalError):
+        err = replies.error_to_pb(error)
+    else:
+        _log_fault("existence check failed", error, view)
+        err = replies.fault_to_pb()
+    return backend_pb2.HandleExistenceCheckReply(err=err).SerializeToString()
+
+
+def _request_failed(error: Exception, view: RequestView) -> bytes:
+    if isinstance(error, LogicalError):
+        return replies.error_reply(error)
+    _log_fault("request failed", error, view)
+    return replies.FAULT_REPLY
+
+
+def _log_fault(what: str, error: Exception, view: RequestView) -> None:
+    fields = {"operation": view.operation.value, "path": view.path[:128], "request": view.id}
+    _logger.error(what, exc_info=error, extra={"fields": fields})
