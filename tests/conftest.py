@@ -1,0 +1,118 @@
+"""Options, the hosts that tests run on, and the closing line that says which ones did."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Generator
+
+import pytest
+
+from tests.hosts import plugin as plugins
+from tests.hosts.discover import Absent, Host, find_hosts
+
+_HOST_OF_TEST = pytest.StashKey[dict[str, str]]()
+_RAN = pytest.StashKey[Counter[str]]()
+
+
+@functools.cache
+def hosts() -> tuple[tuple[Host, ...], tuple[Absent, ...]]:
+    """The hosts of this machine, and those that are missing."""
+    found = find_hosts()
+    return (
+        tuple(host for host in found if isinstance(host, Host)),
+        tuple(host for host in found if isinstance(host, Absent)),
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("hosts")
+    group.addoption(
+        "--plugin",
+        default="auto",
+        metavar="KIND",
+        help="binary (build/out), source (this checkout, by a wrapper), builtin (the host's own "
+        "method in our place, to test the suite), PATH=VERSION; default: binary if it is built",
+    )
+    group.addoption(
+        "--only-host", default="", metavar="FAMILY", help="run host tests on bao or vault alone"
+    )
+    group.addoption(
+        "--require-hosts",
+        default="",
+        metavar="FAMILIES",
+        help="comma list (bao, vault): stop when one is missing instead of leaving it out",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_HOST_OF_TEST] = {}
+    config.stash[_RAN] = Counter()
+    required = set(filter(None, config.getoption("--require-hosts").split(",")))
+    if required:
+        present, absent = hosts()
+        if missing := required - {host.family for host in present}:
+            reasons = "; ".join(f"{host.name}: {host.reason}" for host in absent)
+            raise pytest.UsageError(f"required hosts are missing: {sorted(missing)} ({reasons})")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host" not in metafunc.fixturenames:
+        return
+    only = metafunc.config.getoption("--only-host")
+    present = [host for host in hosts()[0] if only in {"", host.family}]
+    metafunc.parametrize("host", present, ids=lambda host: host.name, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        host = parameters.get("host")
+        if isinstance(host, Host):
+            item.add_marker(pytest.mark.hosts)
+            config.stash[_HOST_OF_TEST][item.nodeid] = host.name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    name = _state.host_of_test.get(report.nodeid)
+    if name is not None and report.when == "call" and report.outcome != "skipped":
+        _state.ran[name] += 1
+
+
+class _State:
+    """What the report hook, which is not given the config, needs of it."""
+
+    host_of_test: dict[str, str]
+    ran: Counter[str]
+
+
+_state = _State()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    _state.host_of_test = session.config.stash[_HOST_OF_TEST]
+    _state.ran = session.config.stash[_RAN]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None]:
+    # Outermost, so that this line comes after every other summary: only pytest's own closing line
+    # follows it.
+    yield
+    ran = config.stash[_RAN]
+    parts = [f"{name} ran {count} tests" for name, count in sorted(ran.items())]
+    if ran:
+        parts[-1] += f" (plugin: {plugins.choose(config.getoption('--plugin')).kind})"
+    present, absent = hosts()
+    parts += [f"{host.name} ran none" for host in present if host.name not in ran]
+    parts += [f"{host.name} skipped: {host.reason}" for host in absent]
+    terminalreporter.write_line("hosts: " + "; ".join(parts))
+
+
+@pytest.fixture(scope="session")
+def plugin(request: pytest.FixtureRequest) -> plugins.Plugin:
+    """The plugin under test, as --plugin says."""
+    return plugins.choose(request.config.getoption("--plugin"))

@@ -1,0 +1,81 @@
+"""The same writes and logins on the builtin method and on ours, compared field by field."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.differential import cases_config, cases_login, cases_role
+from tests.differential.conftest import Arena
+from tests.differential.differences import DIFFERENCES, allowed_extras, expected
+from tests.differential.steps import Call, Case, Login, Step
+from tests.differential.world import differences, token_of
+from tests.hosts.discover import Host
+
+CASES = {case.name: case for case in (*cases_config.CASES, *cases_role.CASES, *cases_login.CASES)}
+
+
+def test_every_case_has_its_own_name():
+    names = [case.name for part in (cases_config, cases_role, cases_login) for case in part.CASES]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+def test_every_difference_names_a_step_of_a_case():
+    for difference in DIFFERENCES:
+        case = CASES[difference.case]
+        assert difference.step < len(case.steps)
+        assert set(difference.families) <= set(case.families)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
+def test_ours_answers_as_the_builtin_method_does(case: Case, host: Host, arena: Arena):
+    if host.family not in case.families:
+        pytest.skip(f"the builtin method of {host.family} does not know this")
+    builtin, ours = arena.pair()
+    try:
+        for number, step in enumerate(case.steps):
+            jwt = token_of(step) if isinstance(step, Login) else None
+            answers = builtin.act(step, jwt), ours.act(step, jwt)
+            found = differences(*answers)
+            if not arena.is_self_test:
+                found = unexplained(found, case, number, step, host.family)
+            assert not found, explain(case, number, step, found, answers)
+    finally:
+        builtin.mount.disable()
+        ours.mount.disable()
+
+
+def unexplained(
+    found: dict[str, tuple[Any, Any]], case: Case, number: int, step: Step, family: str
+) -> dict[str, tuple[Any, Any]]:
+    """The differences that are not deliberate, and the deliberate ones that are not there."""
+    extras = allowed_extras(step.path, family) if isinstance(step, Call) else {}
+    found = {
+        path: values
+        for path, values in found.items()
+        if values != (..., extras.get(path.removeprefix("data."), ...))
+    }
+    wanted = expected(case.name, number, family)
+    missing = {
+        f"{path} (declared in differences.py)": values
+        for path, values in wanted.items()
+        if found.get(path) != values
+    }
+    return {path: values for path, values in found.items() if path not in wanted} | missing
+
+
+def explain(
+    case: Case,
+    number: int,
+    step: Step,
+    found: dict[str, tuple[Any, Any]],
+    answers: tuple[dict[str, Any], dict[str, Any]],
+) -> str:
+    """The failure's text: what was asked, what differs, and both answers whole."""
+    lines = [f"{case.name}, step {number}: {step}"]
+    lines += [f"  {path}: builtin {pair[0]!r}, ours {pair[1]!r}" for path, pair in found.items()]
+    lines += [json.dumps(answer, sort_keys=True) for answer in answers]
+    return "\n".join(lines)
