@@ -1,0 +1,176 @@
+"""Config and roles kept decoded between logins, for one mount.
+
+The Go methods read the role from storage at every login: one round trip to the
+host each. Here a login whose config and role are known makes none. What keeps
+that safe:
+
+- Every write of ours, and every `InvalidateKey`, drops the entry. A generation
+  counter keeps a read that was under way from putting back what was dropped.
+- Only where this node can write (so every write passes through it) do entries
+  live until dropped. Elsewhere `InvalidateKey` is best effort, so they are read
+  again after `MAX_AGE_S`.
+- "No such role" is never kept, and roles are bounded: callers who are not
+  logged in choose the names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+MAX_AGE_S = 1.0
+"""How long an entry is believed where this node can't write, in seconds."""
+
+MAX_ROLES = 10_000
+"""Roles kept per mount; the least recently used goes first."""
+
+DOUBT_S = 60.0
+"""How long entries live only `MAX_AGE_S` after a write whose outcome is unknown, in seconds."""
+
+
+class _Entry(Generic[T]):
+    """One decoded value, the bytes it came from, and when it must be read again."""
+
+    __slots__ = ("expires_at", "raw", "value")
+
+    def __init__(self, raw: bytes, value: T, expires_at: float | None) -> None:
+        self.raw = raw
+        self.value = value
+        self.expires_at = expires_at
+
+
+class Cache(Generic[T]):
+    """Decoded values by name.
+
+    Args:
+        read: the stored bytes under a name, None if there are none.
+        decode: name and bytes to value; raises when the bytes can't be understood.
+        writable: whether this node is known to be able to write.
+        capacity: how many entries are kept.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[str], Awaitable[bytes | None]],
+        decode: Callable[[str, bytes], T],
+        writable: Callable[[], bool],
+        capacity: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._decode = decode
+        self._writable = writable
+        self._capacity = capacity
+        self._monotonic = monotonic
+        self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
+        self._reads: dict[str, asyncio.Task[T | None]] = {}
+        # Dropped reads go on for those who wait for them; the loop itself holds tasks only weakly.
+        self._tasks: set[asyncio.Task[T | None]] = set()
+        self._generation = 0
+        self._doubted_until = 0.0
+
+    def get_cached(self, name: str) -> T | None:
+        """The value if it is known and fresh, without waiting; None means: ask `get`."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        if entry.expires_at is not None and self._monotonic() >= entry.expires_at:
+            return None
+        self._entries.move_to_end(name)
+        return entry.value
+
+    async def get(self, name: str) -> T | None:
+        """The value, read if need be; None if nothing is stored under the name.
+
+        Callers who ask at the same time share one read. It goes on when its
+        caller goes away, so that a hang-up does not fail the others.
+
+        Raises:
+            StorageError: the host's storage failed.
+            InternalError: what is stored can't be understood.
+        """
+        value = self.get_cached(name)
+        if value is not None:
+            return value
+        read = self._reads.get(name)
+        if read is None:
+            read = asyncio.get_running_loop().create_task(self._load(name), name=f"read {name}")
+            self._reads[name] = read
+            self._tasks.add(read)
+            read.add_done_callback(lambda done: self._finished(name, done))
+        return await asyncio.shield(read)
+
+    async def _load(self, name: str) -> T | None:
+        generation = self._generation
+        # The age counts from before the read: the host may answer late with what it saw early.
+        started_at = self._monotonic()
+        raw = await self._read(name)
+        known = self._entries.get(name)
+        current = generation == self._generation
+        if raw is None:
+            if current:
+                self._entries.pop(name, None)
+            return None
+        # Same bytes, same value: what hangs on the value's identity (keys, compiled rules) stays.
+        unchanged = known is not None and known.raw == raw
+        value = known.value if known is not None and unchanged else self._decode(name, raw)
+        if current:
+            self._store(name, _Entry(raw, value, self._expiry(started_at)))
+        return value
+
+    def _expiry(self, started_at: float) -> float | None:
+        if self._writable() and started_at >= self._doubted_until:
+            return None
+        return started_at + MAX_AGE_S
+
+    def _store(self, name: str, entry: _Entry[T]) -> None:
+        self._entries[name] = entry
+        self._entries.move_to_end(name)
+        while len(self._entries) > self._capacity:
+            self._entries.popitem(last=False)
+
+    def _finished(self, name: str, read: asyncio.Task[T | None]) -> None:
+        self._tasks.discard(read)
+        if self._reads.get(name) is read:
+            del self._reads[name]
+        if not read.cancelled():
+            # Whoever still waits gets it too; this keeps asyncio from logging it when nobody does.
+            read.exception()
+
+    def drop(self, name: str) -> None:
+        """Forget one name. A read under way serves those who wait for it, and is not kept."""
+        self._generation += 1
+        self._entries.pop(name, None)
+        # Whoever asks from now on must see what was written: start afresh.
+        self._reads.pop(name, None)
+
+    def drop_all(self) -> None:
+        """Forget everything, as `drop` does."""
+        self._generation += 1
+        self._entries.clear()
+        self._reads.clear()
+
+    def doubt(self) -> None:
+        """A write may yet happen behind our back: believe nothing for longer than `MAX_AGE_S`."""
+        self._doubted_until = self._monotonic() + DOUBT_S
+        self.drop_all()
+
+    async def close(self) -> None:
+        """Cancel reads under way and forget everything."""
+        self.drop_all()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,341 @@
+"""`role/` and `role/NAME`: list, read, write, delete.
+
+Mirrors `path_role.go` of both Go methods. A write keeps what it does not send,
+except `role_type`, `bound_claims_type`, `callback_mode`,
+`oidc_disable_confirmation` and `alias_metadata`, which go back to their defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vault_jwt_plugin.jwt_auth.errors import kind_of
+from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role
+from vault_jwt_plugin.jwt_auth.role_fields import (
+    BOUND_CLAIMS_TYPES,
+    CALLBACK_MODES,
+    NAME_FIELD,
+    OAUTH2_METADATA,
+    ROLE_FIELDS,
+    ROLE_TYPES,
+)
+from vault_jwt_plugin.sdk import (
+    NAME_PATTERN,
+    NS_PER_S,
+    Field,
+    FieldData,
+    FieldType,
+    HostFamily,
+    InternalError,
+    Operation,
+    OperationSpec,
+    Path,
+    Request,
+    Response,
+    StorageEntry,
+    UserError,
+    apply_aliases,
+    parse_token_fields,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vault_jwt_plugin.jwt_auth.mount import Mount
+
+# A write that sends one of these replaces it; one that does not keeps what is stored.
+_KEPT = (
+    "expiration_leeway",
+    "not_before_leeway",
+    "clock_skew_leeway",
+    "bound_audiences",
+    "bound_subject",
+    "bound_claims",
+    "claim_mappings",
+    "user_claim",
+    "user_claim_json_pointer",
+    "groups_claim",
+    "oidc_scopes",
+    "allowed_redirect_uris",
+    "poll_interval",
+    "oauth2_metadata",
+    "verbose_oidc_logging",
+    "max_age",
+    "token_policies_template_claims",
+)
+
+# A write that does not send one of these puts its default back.
+_RESET = ("bound_claims_type", "callback_mode", "oidc_disable_confirmation", "alias_metadata")
+
+# Metadata that a login writes itself.
+_RESERVED_METADATA = frozenset({"role"})
+
+WARN_MAX_TTL = (
+    "token max ttl is greater than the system or backend mount's maximum TTL value; "
+    "issued tokens' max TTL value will be truncated"
+)
+WARN_VERBOSE_LOGGING = (
+    "verbose_oidc_logging has been enabled for this role. This is not recommended in "
+    "production since sensitive information may be present in OIDC responses."
+)
+
+_SYNOPSIS_LIST = "Lists all the roles registered with the backend."
+_SYNOPSIS = "Register a role with the backend."
+_DESCRIPTION = """
+A role is what a login names: it says which tokens are accepted (audiences,
+subject, claims, addresses) and what a login with one grants (policies, TTLs, and
+the token's other settings).
+
+A write keeps the parameters that it does not send, except role_type,
+bound_claims_type, callback_mode, oidc_disable_confirmation and alias_metadata,
+which go back to their defaults.
+"""
+
+
+def merge(stored: Role | None, data: FieldData, *, max_lease_ttl_ns: int) -> Role:
+    """The role that a write makes, checked in Go's order: the first failure wins.
+
+    Args:
+        stored: the role so far, None when it is new.
+        data: what was sent.
+        max_lease_ttl_ns: the mount's maximum TTL.
+
+    Raises:
+        UserError: a parameter that is wrong, or does not go with another.
+        InternalError: a policy that is no template, with templating on (500, as in Go).
+    """
+    role = stored if stored is not None else Role()
+    role = replace(role, role_type=_role_type(data["role_type"]))
+    # Differs from Vault: what the deprecated aliases bring is checked like what they stand
+    # for, so the check of ttl against max_ttl that Go repeats at the end is in here.
+    params = parse_token_fields(role.token_params(), data)
+    params, deprecated = apply_aliases(params, role.deprecated(), data)
+    if params.token_period > max_lease_ttl_ns:
+        raise UserError(
+            f"'token_period' of {params.token_period // NS_PER_S} seconds is greater than the "
+            f"mount's maximum lease TTL of {max_lease_ttl_ns // NS_PER_S} seconds"
+        )
+    role = role.with_token_params(params, deprecated)
+    changes = {name: data[name] for name in _KEPT if name in data}
+    changes |= {name: data[name] for name in _RESET}
+    role = replace(role, **changes)
+    _check_sent(role, data)
+    _check_result(role)
+    return role
+
+
+def _role_type(sent: str) -> str:
+    if not sent:
+        return "oidc"
+    if sent not in ROLE_TYPES:
+        raise UserError(f"invalid 'role_type': {quoted(sent)}; it must be 'jwt' or 'oidc'")
+    return sent
+
+
+def _check_sent(role: Role, data: FieldData) -> None:
+    """Checks of single parameters; those that may stay unsent are checked only when sent."""
+    if role.bound_claims_type not in BOUND_CLAIMS_TYPES:
+        raise UserError(
+            f"invalid 'bound_claims_type': {quoted(role.bound_claims_type)}; "
+            "it must be 'string' or 'glob'"
+        )
+    if "bound_claims" in data and role.bound_claims_type == "glob":
+        _check_globs(role.bound_claims or {})
+    if "claim_mappings" in data:
+        _check_mappings(role.claim_mappings or {})
+    if "oauth2_metadata" in data:
+        for name in role.oauth2_metadata or ():
+            if name not in OAUTH2_METADATA:
+                raise UserError(
+                    f"unrecognized 'oauth2_metadata' name {quoted(name)}; "
+                    "known are access_token, id_token and refresh_token"
+                )
+    if not role.user_claim:
+        raise UserError("a user claim must be defined on the role: 'user_claim' is not set")
+    if role.callback_mode not in CALLBACK_MODES:
+        raise UserError(
+            f"invalid 'callback_mode': {quoted(role.callback_mode)}; "
+            "it must be 'client', 'direct' or 'device'"
+        )
+
+
+def _check_globs(bound_claims: Mapping[str, Any]) -> None:
+    for claim, bound in bound_claims.items():
+        for value in bound if isinstance(bound, (list, tuple)) else (bound,):
+            if not isinstance(value, str):
+                what = "a list that holds " if value is not bound else ""
+                raise UserError(
+                    f"invalid 'bound_claims': with 'bound_claims_type' of 'glob', the value of "
+                    f"{quoted(claim)} must be text or a list of texts, got {what}{kind_of(value)}"
+                )
+
+
+def _check_mappings(claim_mappings: Mapping[str, str]) -> None:
+    targets: set[str] = set()
+    for target in claim_mappings.values():
+        if target in _RESERVED_METADATA:
+            raise UserError(
+                f"metadata key {quoted(target)} is reserved and may not be a mapping destination"
+            )
+        if target in targets:
+            raise UserError(f"multiple keys are mapped to metadata key {quoted(target)}")
+        targets.add(target)
+
+
+def _check_result(role: Role) -> None:
+    """Checks of the role as a whole."""
+    if role.role_type == "oidc" and not role.allowed_redirect_uris:
+        raise UserError(
+            "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified."
+        )
+    bound = (
+        role.bound_audiences or role.token_bound_cidrs or role.bound_subject or role.bound_claims
+    )
+    if role.role_type == "jwt" and not bound:
+        raise UserError(
+            "must have at least one bound constraint when creating/updating a role: "
+            "'bound_audiences', 'bound_subject', 'bound_claims' or 'token_bound_cidrs'"
+        )
+
+
+def warnings_of(role: Role, *, max_lease_ttl_ns: int) -> tuple[str, ...]:
+    """What a write of this role warns of; the Go methods' texts, and no others.
+
+    More would turn the 204 that clients know into a 200.
+    """
+    warnings = []
+    if role.token_max_ttl > max_lease_ttl_ns:
+        warnings.append(WARN_MAX_TTL)
+    if role.verbose_oidc_logging:
+        warnings.append(WARN_VERBOSE_LOGGING)
+    return tuple(warnings)
+
+
+class RolePaths:
+    """The handlers of one mount."""
+
+    def __init__(self, mount: Mount) -> None:
+        self._mount = mount
+
+    def paths(self) -> tuple[Path, ...]:
+        """`role/?` and `role/NAME`."""
+        return (
+            Path(
+                pattern="role/?",
+                fields=_LIST_FIELDS,
+                operations={
+                    Operation.LIST: OperationSpec(
+                        handler=self.list,
+                        summary=_SYNOPSIS_LIST,
+                        description="The list will contain the names of the roles.",
+                        operation_id="jwt-list-roles",
+                    )
+                },
+                help_synopsis=_SYNOPSIS_LIST,
+                help_description="The list will contain the names of the roles.",
+            ),
+            Path(
+                pattern=f"role/{NAME_PATTERN}",
+                fields=(NAME_FIELD, *ROLE_FIELDS),
+                operations={
+                    Operation.READ: OperationSpec(
+                        handler=self.read,
+                        summary="Read an existing role.",
+                        operation_id="jwt-read-role",
+                    ),
+                    Operation.CREATE: self._write_spec(),
+                    Operation.UPDATE: self._write_spec(),
+                    Operation.DELETE: OperationSpec(
+                        handler=self.delete,
+                        summary="Delete an existing role.",
+                        operation_id="jwt-delete-role",
+                    ),
+                },
+                existence_check=self.exists,
+                help_synopsis=_SYNOPSIS,
+                help_description=_DESCRIPTION.strip(),
+            ),
+        )
+
+    def _write_spec(self) -> OperationSpec:
+        return OperationSpec(
+            handler=self.write,
+            summary=_SYNOPSIS,
+            description=_DESCRIPTION.strip(),
+            operation_id="jwt-write-role",
+        )
+
+    async def list(self, _request: Request, data: FieldData) -> Response:
+        """Names, sorted; `after` is exclusive and need not exist, `limit` <= 0 means all."""
+        names = await self._mount.storage.list_page(
+            STORAGE_PREFIX, after=data["after"], limit=max(data["limit"], 0)
+        )
+        return Response(data={"keys": names} if names else {})
+
+    async def exists(self, _request: Request, data: FieldData) -> bool:
+        """Whether a write is an update; a stored role that can't be understood is an error."""
+        return await self._mount.read_role(data["name"]) is not None
+
+    async def read(self, _request: Request, data: FieldData) -> Response | None:
+        """The role as stored, every parameter of both Go methods; None when absent."""
+        role = await self._mount.read_role(data["name"])
+        return None if role is None else Response(data=role.read_data())
+
+    async def write(self, request: Request, data: FieldData) -> Response | None:
+        """Create or change the role.
+
+        Raises:
+            UserError: see `merge`.
+            InternalError: an update of a role that is gone; a stored role that can't be
+                understood; storage failed.
+        """
+        name = data["name"]
+        max_lease_ttl_ns = await self._mount.system.max_lease_ttl_ns()
+
+        async def change() -> Role:
+            stored = await self._mount.read_role(name)
+            if stored is None and request.operation is Operation.UPDATE:
+                # Only by a race: the existence check turns such a write into a create.
+                raise InternalError("role entry not found during update operation")
+            role = merge(stored, data, max_lease_ttl_ns=max_lease_ttl_ns)
+            await self._mount.storage.put(
+                StorageEntry(key=STORAGE_PREFIX + name, value=role.to_stored())
+            )
+            return role
+
+        role = await self._mount.write(change, drops=STORAGE_PREFIX + name)
+        if role.role_type == "jwt" and not role.bound_audiences:
+            # Not a warning in the answer: clients of the Go methods see a 204 here.
+            self._mount.logger.info(
+                "role has no bound_audiences: tokens that carry an aud claim will be refused",
+                extra={"fields": {"role": name}},
+            )
+        warnings = warnings_of(role, max_lease_ttl_ns=max_lease_ttl_ns)
+        return Response(warnings=warnings) if warnings else None
+
+    async def delete(self, _request: Request, data: FieldData) -> None:
+        """Forget the role; one that is not there is no error."""
+        key = STORAGE_PREFIX + data["name"]
+        await self._mount.write(lambda: self._mount.storage.delete(key), drops=key)
+
+
+_OPENBAO = frozenset({HostFamily.OPENBAO})
+
+_LIST_FIELDS = (
+    Field(
+        name="after",
+        type=FieldType.STRING,
+        description="List only names that sort after this one, which need not exist.",
+        query=True,
+        hosts=_OPENBAO,
+    ),
+    Field(
+        name="limit",
+        type=FieldType.INT,
+        description="How many names to return; all if 0 or less.",
+        query=True,
+        hosts=_OPENBAO,
+    ),
+)
