@@ -1,0 +1,72 @@
+"""The bundle tests itself: every library that the program imports late is there and works.
+
+A second program over the same modules and libraries, run by scripts/build on what it has just made
+and by tests/build inside a chroot. It is no part of the binary. What it imports, PyInstaller finds
+by reading it: a library that our code only names at run time belongs here.
+
+usage: check                  import every module, use each library once, print the findings (JSON)
+       check URL CA_FILE      ... and fetch URL, trusting the certificates in CA_FILE
+"""
+
+import encodings.idna
+import importlib
+import json
+import pkgutil
+import socket
+import ssl
+import sys
+
+import authlib.integrations.requests_client
+import authlib.oauth2
+import bundle
+import certifi
+import requests
+from cryptography.hazmat.backends.openssl import backend
+from google.protobuf.internal import api_implementation
+from joserfc import jwk, jws
+
+import vault_jwt_plugin
+
+
+def own_modules() -> list[str]:
+    """Import every module of ours; return their names."""
+    names = [
+        module.name
+        for module in pkgutil.walk_packages(vault_jwt_plugin.__path__, "vault_jwt_plugin.")
+        if not module.name.endswith("__main__")
+    ]
+    for name in names:
+        importlib.import_module(name)
+    return names
+
+
+def check() -> dict[str, object]:
+    """Use each library once."""
+    key = jwk.RSAKey.generate_key(2048, private=True)
+    compact = jws.serialize_compact({"alg": "RS256"}, b"{}", key)
+    jws.deserialize_compact(compact, key)
+    ssl.create_default_context(cafile=certifi.where())
+    with authlib.integrations.requests_client.OAuth2Session("id", "secret") as session:
+        session.close()
+    return {
+        "modules": own_modules(),
+        "idna": encodings.idna.ToASCII("b\u00fccher").decode(),
+        "protobuf": api_implementation.Type(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "cryptography_openssl": backend.openssl_version_text(),
+        "localhost": sorted({str(info[4][0]) for info in socket.getaddrinfo("localhost", 443)}),
+    }
+
+
+def main() -> int:
+    """Run the checks."""
+    bundle.settle()
+    found = check()
+    if len(sys.argv) > 1:
+        url, ca_file = sys.argv[1:]
+        found["fetched"] = requests.get(url, verify=ca_file, timeout=5).text
+    sys.stdout.write(f"{json.dumps(found)}\n")
+    return 0
+
+
+sys.exit(main())
