@@ -1,4 +1,12 @@
-"""gRPC status codes and the errors that carry them."""
+"""gRPC status codes, and the errors of this layer.
+
+The tree::
+
+    RPCError                    a call ended with a status other than OK
+    HTTP2Error
+      LocalProtocolError        we were asked to send what the protocol forbids: our bug
+      RemoteProtocolError       the peer broke the protocol: its connection ends
+"""
 
 from __future__ import annotations
 
@@ -42,3 +50,47 @@ class RPCError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"
+
+
+class ErrorCode(IntEnum):
+    """HTTP/2 error codes (RFC 9113 7)."""
+
+    NO_ERROR = 0x0
+    PROTOCOL_ERROR = 0x1
+    INTERNAL_ERROR = 0x2
+    FLOW_CONTROL_ERROR = 0x3
+    SETTINGS_TIMEOUT = 0x4
+    STREAM_CLOSED = 0x5
+    FRAME_SIZE_ERROR = 0x6
+    REFUSED_STREAM = 0x7
+    CANCEL = 0x8
+    COMPRESSION_ERROR = 0x9
+    CONNECT_ERROR = 0xA
+    ENHANCE_YOUR_CALM = 0xB
+    INADEQUATE_SECURITY = 0xC
+    HTTP_1_1_REQUIRED = 0xD
+
+
+class HTTP2Error(Exception):
+    """Root of the errors of the HTTP/2 core."""
+
+
+class LocalProtocolError(HTTP2Error):
+    """We were asked to send what the protocol forbids in this state: a bug of ours."""
+
+
+class RemoteProtocolError(HTTP2Error):
+    """The peer broke the protocol; the connection cannot go on (RFC 9113 5.4.1).
+
+    Attributes:
+        error_code: what the GOAWAY frame says.
+        reason: one sentence for the log and for GOAWAY's debug data.
+    """
+
+    def __init__(self, error_code: ErrorCode, reason: str) -> None:
+        super().__init__(error_code, reason)
+        self.error_code = error_code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.error_code.name}: {self.reason}"

@@ -1,0 +1,28 @@
+"""Our gRPC server, in plaintext on the loopback, for suites that test HTTP/2 servers.
+
+`python -m tests.conformance.h2_server PORT` serves until it is killed; port 0 takes a free one.
+The line on stdout says where it listens, once it does.
+"""
+
+import asyncio
+import socket
+import sys
+
+from vault_jwt_plugin import rpc
+
+
+async def serve(port: int) -> None:
+    listener = socket.create_server(("127.0.0.1", port))
+    listener.setblocking(False)
+    server = rpc.Server({"/echo.Echo/Unary": rpc.unary(lambda _call, message: message)})
+    server.start(listener)
+    print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    asyncio.run(serve(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

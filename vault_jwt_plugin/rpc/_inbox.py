@@ -1,0 +1,162 @@
+"""The messages of one stream on their way to a reader that may be slow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.rpc.errors import RPCError, StatusCode
+from vault_jwt_plugin.rpc.framing import PREFIX_BYTES, MessageReader
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.rpc.http2 import Connection, Stream
+    from vault_jwt_plugin.rpc.limits import Limits
+
+
+class Budget:
+    """Received bytes that a connection holds in messages unfinished or unread."""
+
+    __slots__ = ("_max_bytes", "held")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Hold that many more.
+
+        Raises:
+            RPCError: RESOURCE_EXHAUSTED, the connection holds too much.
+        """
+        if self.held + size > self._max_bytes:
+            raise RPCError(
+                StatusCode.RESOURCE_EXHAUSTED,
+                f"the connection holds over {self._max_bytes} bytes of unread messages",
+            )
+        self.held += size
+
+
+class Inbox:
+    """Messages received on a stream, in order, then its end or its error.
+
+    Flow control: while no message waits, the window is given back as bytes come, for a message
+    can only be taken whole. Once one waits to be taken, it and what follows keep their share of
+    the window, so a reader that stalls stalls the peer after about one window.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_connection",
+        "_end",
+        "_held",
+        "_owed",
+        "_queue",
+        "_reader",
+        "_stream",
+        "_wake",
+    )
+
+    def __init__(
+        self, connection: Connection, stream: Stream, limits: Limits, budget: Budget
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._reader = MessageReader(limits.max_message_bytes)
+        self._budget = budget
+        # Each message with the bytes of the window that it still keeps.
+        self._queue: deque[tuple[bytes, int]] = deque()
+        # The same for the message that is not whole yet.
+        self._owed = 0
+        self._held = 0
+        self._end: RPCError | bool = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Content arrived.
+
+        Raises:
+            RPCError: a limit was passed, or the framing is wrong.
+        """
+        size = len(data)
+        self._budget.take(size)
+        self._held += size
+        self._owed += size
+        messages = self._reader.feed(data)
+        if messages:
+            # All that came belongs to these messages, but for the start of the next one. Only
+            # of the first can a part have been given back already.
+            owed = self._owed - self._reader.buffered
+            later = sum(PREFIX_BYTES + len(message) for message in messages[1:])
+            self._queue.append((messages[0], owed - later))
+            self._queue += [(message, PREFIX_BYTES + len(message)) for message in messages[1:]]
+            self._owed = self._reader.buffered
+            self._notify()
+        if not self._queue:
+            self._return(0)
+
+    def end(self, error: RPCError | None = None) -> None:
+        """Nothing more comes; after the queued messages, the end or the error is given out."""
+        if self._end is False:
+            if error is None and self._reader.buffered:
+                error = RPCError(StatusCode.INTERNAL, "the stream ended amid a message")
+            self._end = error or True
+            self._notify()
+
+    @property
+    def surplus(self) -> bool:
+        """More than one message came, or the start of a second one."""
+        return len(self._queue) > 1 or (bool(self._queue) and self._reader.buffered > 0)
+
+    def take_all(self) -> list[bytes]:
+        """The queued messages, at once."""
+        messages = []
+        while self._queue:
+            messages.append(self._take())
+        return messages
+
+    async def receive(self) -> bytes | None:
+        """The next message, None at the end.
+
+        Raises:
+            RPCError: the stream failed.
+        """
+        while not self._queue:
+            if isinstance(self._end, RPCError):
+                raise self._end
+            if self._end:
+                return None
+            if self._wake is not None:
+                raise RuntimeError("two readers of one stream")
+            self._wake = asyncio.get_running_loop().create_future()
+            try:
+                await self._wake
+            finally:
+                self._wake = None
+        return self._take()
+
+    def discard(self) -> None:
+        """The stream is over: let go of everything."""
+        self._budget.held -= self._held
+        self._held = 0
+        self._queue.clear()
+
+    def _take(self) -> bytes:
+        message, keeps = self._queue.popleft()
+        size = PREFIX_BYTES + len(message)
+        self._budget.held -= size
+        self._held -= size
+        self._return(keeps)
+        return message
+
+    def _return(self, size: int) -> None:
+        """Give window back; with nothing waiting, also what the unfinished message keeps."""
+        if not self._queue:
+            size += self._owed
+            self._owed = 0
+        if size:
+            self._connection.return_window(self._stream, size)
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

@@ -1,0 +1,557 @@
+"""HTTP/2 without I/O: bytes in, calls on a `Listener` and bytes out (RFC 9113).
+
+`Connection` is what both roles of gRPC need of HTTP/2 and no more: no push, no priorities. It
+imports no asyncio, socket or ssl. Feed what the socket gives to `receive_data`, which calls the
+listener for each thing that happened; then send what `data_to_send` returns. The listener may
+call any sending method from within its calls, so that a whole answer leaves in the same batch.
+Calls on a listener instead of event objects: at 100 us per login each object shows.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from vault_jwt_plugin.rpc import _frames
+from vault_jwt_plugin.rpc._fields import Section
+from vault_jwt_plugin.rpc._frames import Flag, FrameType, Setting
+from vault_jwt_plugin.rpc._hpack import Decoder
+from vault_jwt_plugin.rpc._sending import SendingHalf, Stream, StreamSink
+from vault_jwt_plugin.rpc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vault_jwt_plugin.rpc._fields import Fields
+    from vault_jwt_plugin.rpc.limits import Limits
+
+__all__ = ["Connection", "Listener", "Stream"]
+
+_DATA: Final = FrameType.DATA.value
+_HEADERS: Final = FrameType.HEADERS.value
+_SETTINGS: Final = FrameType.SETTINGS.value
+_CONTINUATION: Final = FrameType.CONTINUATION.value
+_END_STREAM: Final = Flag.END_STREAM.value
+_END_HEADERS: Final = Flag.END_HEADERS.value
+_PADDED: Final = Flag.PADDED.value
+_PRIORITY: Final = Flag.PRIORITY.value
+_unpack: Final = _frames.HEADER.unpack_from
+_GOAWAY_PING: Final = b"goodbye!"
+_MAX_HELD_ACKS: Final = 16
+_MAX_GAPS: Final = 64
+
+
+class Listener(StreamSink, Protocol):
+    """What a `Connection` reports, while `receive_data` runs."""
+
+    def headers_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
+        """Server: a request opened the stream. Client: a final response began."""
+
+    def content_received(self, stream: Stream, data: bytes, *, ended: bool) -> None:
+        """Content, padding removed; call `Connection.return_window` as it is consumed."""
+
+    def trailers_received(self, stream: Stream, fields: Fields, /) -> None:
+        """The trailer section: the peer's side has ended."""
+
+    def stream_reset(self, stream: Stream, code: int | None, /) -> None:
+        """The stream is over: RST_STREAM came.
+
+        None = the peer broke a rule on the stream, and we have sent one.
+        """
+
+    def settings_received(self) -> None:
+        """The peer's SETTINGS are in force; the first ones prove that it speaks HTTP/2."""
+
+    def goaway_received(self, code: int, debug: bytes) -> None:
+        """The peer takes no more streams. Those it will not process were reset before this."""
+
+    def shutdown_acknowledged(self) -> None:
+        """The PING after our first GOAWAY came back: send the second one."""
+
+
+class _HeaderBlock:
+    """A header block whose CONTINUATION frames are still to come."""
+
+    __slots__ = ("count", "flags", "parts", "size", "stream_id")
+
+    def __init__(self, stream_id: int, flags: int, first: bytes) -> None:
+        self.stream_id = stream_id
+        self.flags = flags
+        self.parts = [first]
+        self.size = len(first)
+        self.count = 0
+
+
+class Connection(SendingHalf):
+    """One HTTP/2 connection, either role.
+
+    Attributes:
+        closed: the connection has failed or ended; nothing more is read.
+        peer_max_streams: how many streams the peer lets us open; None = no limit.
+        held_acks: PING acknowledgements waiting for `release_ping_acks`.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        *,
+        client: bool,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(listener, client=client, clock=clock)
+        self._listener = listener
+        self._limits = limits
+        self._decoder = Decoder(limits.max_header_list_bytes)
+        self._buffer = b""
+        self._preface_left = b"" if client else _frames.PREFACE
+        self._settings_seen = False
+        self._block: _HeaderBlock | None = None
+        self._recv_window = limits.connection_window_bytes
+        self._last_remote_id = 0
+        self._next_id = 1
+        self._goaway_last: int | None = None
+        # Ids that the peer skipped, as (first, last): using one later is another error than
+        # using a closed one.
+        self._gaps: list[tuple[int, int]] = []
+        self._floods: dict[str, tuple[int, float]] = {}
+        self.closed = False
+        self.peer_max_streams: int | None = None
+        self.held_acks: list[bytes] = []
+        self._frame_handlers: dict[int, Callable[[int, int, bytes], None]] = {
+            FrameType.PRIORITY: self._on_priority,
+            FrameType.RST_STREAM: self._on_reset,
+            FrameType.SETTINGS: self._on_settings,
+            FrameType.PUSH_PROMISE: self._on_push_promise,
+            FrameType.PING: self._on_ping,
+            FrameType.GOAWAY: self._on_goaway,
+            FrameType.WINDOW_UPDATE: self._on_window_update,
+            FrameType.CONTINUATION: self._on_continuation,
+        }
+
+    @property
+    def open_streams(self) -> list[Stream]:
+        """The streams not yet closed on both sides."""
+        return list(self._streams.values())
+
+    @property
+    def stream_count(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    @property
+    def idle(self) -> bool:
+        """No stream is open."""
+        return not self._streams
+
+    @property
+    def shutdown_complete(self) -> bool:
+        """The second GOAWAY has been sent: no stream will be added."""
+        return self._goaway_last is not None
+
+    def start(self) -> None:
+        """Our preface: call once, before anything else."""
+        limits = self._limits
+        values: dict[int, int] = {
+            Setting.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
+            Setting.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
+        }
+        if self._client:
+            self._out.append(_frames.PREFACE)
+            values[Setting.ENABLE_PUSH] = 0
+        else:
+            values[Setting.MAX_CONCURRENT_STREAMS] = limits.max_concurrent_streams
+        self._out.append(_frames.settings(values))
+        extra = limits.connection_window_bytes - _frames.DEFAULT_WINDOW
+        if extra > 0:
+            self._out.append(_frames.window_update(0, extra))
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer, call the listener for what they mean.
+
+        Raises:
+            RemoteProtocolError: the peer broke the protocol. A GOAWAY that says so is in
+                `data_to_send()`; send it and close.
+        """
+        if self.closed:
+            return
+        if self._buffer:
+            data = self._buffer + data
+        try:
+            position = self._receive(data)
+        except RemoteProtocolError as error:
+            self.close(error.error_code, error.reason)
+            raise
+        self._buffer = data[position:] if position < len(data) else b""
+
+    def _receive(self, data: bytes) -> int:
+        """Handle every whole frame; how many bytes they took."""
+        position = 0
+        size = len(data)
+        if self._preface_left:
+            position = min(size, len(self._preface_left))
+            if data[:position] != self._preface_left[:position]:
+                raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "not an HTTP/2 preface")
+            self._preface_left = self._preface_left[position:]
+        while size - position >= 9 and not self.closed:
+            word, flags, stream_id = _unpack(data, position)
+            length = word >> 8
+            if length > _frames.DEFAULT_FRAME_BYTES:
+                raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, "frame over 16384 bytes")
+            kind = word & 0xFF
+            start = position + 9
+            stop = start + length
+            if stop > size:
+                break
+            position = stop
+            stream_id &= 0x7FFFFFFF
+            if self._block is not None or not self._settings_seen:
+                self._check_order(kind, flags, stream_id)
+            if kind == _DATA:
+                self._on_data(flags, stream_id, data[start:stop])
+            elif kind == _HEADERS:
+                self._on_headers(flags, stream_id, data[start:stop])
+            else:
+                handler = self._frame_handlers.get(kind)
+                # Frames of unknown types are ignored (RFC 9113 5.5).
+                if handler is not None:
+                    handler(flags, stream_id, data[start:stop])
+        return position
+
+    def _check_order(self, kind: int, flags: int, stream_id: int) -> None:
+        block = self._block
+        if block is not None and (kind != _CONTINUATION or stream_id != block.stream_id):
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "frame amid a header block")
+        if not self._settings_seen and (kind != _SETTINGS or flags & Flag.ACK.value):
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "first frame is not SETTINGS")
+
+    # What the layer above calls
+
+    def open_stream(self) -> Stream:
+        """Client: a new stream, to be followed by `send_headers` at once.
+
+        Raises:
+            LocalProtocolError: we are the server, or no stream may be opened any more.
+        """
+        if not self._client or self.closed or self._next_id > _frames.MAX_STREAM_ID:
+            raise LocalProtocolError("no stream can be opened here")
+        stream = Stream(self._next_id, self._initial_send_window, self._limits.stream_window_bytes)
+        self._next_id += 2
+        self._streams[stream.id] = stream
+        return stream
+
+    def return_window(self, stream: Stream, size: int) -> None:
+        """The layer above has consumed that many bytes: let the peer send as many more."""
+        if stream.remote_closed:
+            return
+        stream.recv_unreturned += size
+        if stream.recv_unreturned * 2 >= self._limits.stream_window_bytes:
+            self._out.append(_frames.window_update(stream.id, stream.recv_unreturned))
+            stream.recv_window += stream.recv_unreturned
+            stream.recv_unreturned = 0
+
+    def release_ping_acks(self) -> None:
+        """Let the held acknowledgements go."""
+        self._out += self.held_acks
+        self.held_acks = []
+
+    def begin_shutdown(self) -> None:
+        """Announce the end, still taking what is on its way (RFC 9113 6.8): GOAWAY and a PING."""
+        if not self.closed and self._goaway_last is None:
+            self._out.append(_frames.goaway(_frames.MAX_STREAM_ID, ErrorCode.NO_ERROR))
+            self._out.append(_frames.frame(FrameType.PING, 0, 0, _GOAWAY_PING))
+
+    def finish_shutdown(self) -> None:
+        """The second GOAWAY: streams above the last one seen are not processed."""
+        if not self.closed and self._goaway_last is None:
+            self._goaway_last = self._last_remote_id
+            self._out.append(_frames.goaway(self._last_remote_id, ErrorCode.NO_ERROR))
+
+    def close(self, code: ErrorCode = ErrorCode.NO_ERROR, reason: str = "") -> None:
+        """End the connection: a last GOAWAY; nothing is read any more."""
+        if not self.closed:
+            self.closed = True
+            self._buffer = b""
+            debug = reason.encode("utf-8")
+            self._out.append(_frames.goaway(self._last_remote_id, code, debug))
+
+    # Frames of a stream
+
+    def _on_data(self, flags: int, stream_id: int, data: bytes) -> None:
+        length = len(data)
+        window = self._recv_window - length
+        if window * 2 < self._limits.connection_window_bytes:
+            window = self._return_connection_window(window)
+        self._recv_window = window
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.remote_closed:
+            self._on_closed_stream(stream_id, "DATA")
+            return
+        stream.recv_window -= length
+        if stream.recv_window < 0:
+            self._stream_error(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
+            return
+        if not stream.headers_received:
+            self._stream_error(stream_id, ErrorCode.PROTOCOL_ERROR)
+            return
+        if flags & _PADDED:
+            data = _frames.strip_padding(data, flags)
+            self.return_window(stream, length - len(data))
+        if stream.body_left is not None:
+            stream.body_left -= len(data)
+            if stream.body_left < 0 or (flags & _END_STREAM and stream.body_left):
+                self._stream_error(stream_id, ErrorCode.PROTOCOL_ERROR)
+                return
+        if flags & _END_STREAM:
+            stream.remote_closed = True
+            if stream.local_closed:
+                del self._streams[stream_id]
+            self._listener.content_received(stream, data, ended=True)
+        elif data:
+            self._listener.content_received(stream, data, ended=False)
+        else:
+            self._count("empty DATA frames", self._limits.max_empty_frames_per_interval)
+
+    def _return_connection_window(self, window: int) -> int:
+        """Give the connection's window back; the new window.
+
+        At receipt, not at consumption: a few half-received messages could fill it, and none
+        could end. What bounds memory is each stream's window and `max_buffered_bytes`.
+        """
+        if window < 0:
+            raise RemoteProtocolError(
+                ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection window"
+            )
+        full = self._limits.connection_window_bytes
+        self._out.append(_frames.window_update(0, full - window))
+        return full
+
+    def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if flags & (_PADDED | _PRIORITY):
+            payload = _frames.strip_padding(payload, flags)
+            if flags & _PRIORITY:
+                if len(payload) < 5:
+                    raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short")
+                if int.from_bytes(payload[:4], "big") & 0x7FFFFFFF == stream_id:
+                    raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+                payload = payload[5:]
+        if flags & _END_HEADERS:
+            self._on_header_block(stream_id, flags, payload)
+        else:
+            if not stream_id:
+                raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
+            self._block = _HeaderBlock(stream_id, flags, payload)
+
+    def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        block = self._block
+        if block is None:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION on its own")
+        block.parts.append(payload)
+        block.size += len(payload)
+        block.count += 1
+        limits = self._limits
+        # Refused before it is whole: waiting for the end is what the attack wants.
+        if block.size > limits.max_header_list_bytes or block.count > limits.max_continuations:
+            raise RemoteProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "header block too large")
+        if flags & _END_HEADERS:
+            self._block = None
+            self._on_header_block(stream_id, block.flags, b"".join(block.parts))
+
+    def _on_header_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        fields = self._decoder.decode(block)
+        ended = bool(flags & _END_STREAM)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            if self._client or stream_id <= self._last_remote_id:
+                self._on_closed_stream(stream_id, "HEADERS")
+            else:
+                self._on_request(stream_id, fields, ended=ended)
+            return
+        if stream.remote_closed:
+            self._on_closed_stream(stream_id, "HEADERS")
+        elif stream.headers_received:
+            if not ended or fields.section is not Section.TRAILERS or stream.body_left:
+                self._stream_error(stream_id, ErrorCode.PROTOCOL_ERROR)
+                return
+            self._remote_end(stream)
+            self._listener.trailers_received(stream, fields)
+        elif fields.section is not Section.RESPONSE:
+            self._stream_error(stream_id, ErrorCode.PROTOCOL_ERROR)
+        elif fields.pseudo[":status"][0] == "1":
+            if ended:
+                self._stream_error(stream_id, ErrorCode.PROTOCOL_ERROR)
+        else:
+            self._begin_body(stream, fields, ended=ended)
+
+    def _on_request(self, stream_id: int, fields: Fields, *, ended: bool) -> None:
+        if not stream_id & 1:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "request on an even stream")
+        expected = self._last_remote_id + 2 if self._last_remote_id else 1
+        if stream_id != expected and len(self._gaps) < _MAX_GAPS:
+            self._gaps.append((expected, stream_id - 2))
+        self._last_remote_id = stream_id
+        if self._goaway_last is not None:
+            self._ignore(stream_id)
+            return
+        if len(self._streams) >= self._limits.max_concurrent_streams:
+            self._stream_error(stream_id, ErrorCode.REFUSED_STREAM)
+            return
+        if fields.section is not Section.REQUEST:
+            self._stream_error(stream_id, ErrorCode.PROTOCOL_ERROR)
+            return
+        stream = Stream(stream_id, self._initial_send_window, self._limits.stream_window_bytes)
+        self._streams[stream_id] = stream
+        self._begin_body(stream, fields, ended=ended)
+
+    def _begin_body(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
+        stream.headers_received = True
+        length = fields.content_length
+        if length is not None:
+            stream.body_left = length
+            # A response to HEAD may declare a length and have no body; gRPC never asks HEAD.
+            if ended and length:
+                self._stream_error(stream.id, ErrorCode.PROTOCOL_ERROR)
+                return
+        if ended:
+            self._remote_end(stream)
+        self._listener.headers_received(stream, fields, ended=ended)
+
+    def _remote_end(self, stream: Stream) -> None:
+        stream.remote_closed = True
+        if stream.local_closed:
+            self._streams.pop(stream.id, None)
+
+    def _on_closed_stream(self, stream_id: int, what: str) -> None:
+        """DATA or HEADERS on a stream that is idle, closed, or half-closed by the peer (5.1)."""
+        if stream_id in self._ignored:
+            return
+        if self._is_idle(stream_id) or any(a <= stream_id <= b for a, b in self._gaps):
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, f"{what} on an idle stream")
+        if what == "DATA":
+            self._stream_error(stream_id, ErrorCode.STREAM_CLOSED)
+        else:
+            raise RemoteProtocolError(ErrorCode.STREAM_CLOSED, f"{what} on a closed stream")
+
+    def _is_idle(self, stream_id: int) -> bool:
+        if not stream_id & 1:
+            return True
+        return stream_id >= self._next_id if self._client else stream_id > self._last_remote_id
+
+    def _stream_error(self, stream_id: int, code: ErrorCode) -> None:
+        """The peer broke a rule that concerns one stream (RFC 9113 5.4.2)."""
+        self._count("stream errors", self._limits.max_resets_per_interval)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._out.append(_frames.reset(stream_id, code))
+            self._ignore(stream_id)
+        else:
+            self.reset_stream(stream, code)
+            self._listener.stream_reset(stream, None)
+
+    def _on_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        code = _frames.parse_number(payload, "RST_STREAM")
+        if self._is_idle(stream_id):
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+        stream = self._streams.pop(stream_id, None)
+        self._count("RST_STREAM frames", self._limits.max_resets_per_interval)
+        if stream is not None:
+            self._discard(stream)
+            self._listener.stream_reset(stream, code)
+
+    def _on_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        self._count("PRIORITY frames", self._limits.max_settings_per_interval)
+        if not stream_id:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if len(payload) != 5:
+            raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY not of 5 bytes")
+        if int.from_bytes(payload[:4], "big") & 0x7FFFFFFF == stream_id:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+
+    def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        # A client of ours says ENABLE_PUSH 0; a server never gets one.
+        raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE")
+
+    # Frames of the connection
+
+    def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        increment = _frames.parse_number(payload, "WINDOW_UPDATE") & 0x7FFFFFFF
+        if not stream_id:
+            if not increment:
+                raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            self._grow_connection_window(increment)
+            return
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            if self._is_idle(stream_id):
+                raise RemoteProtocolError(
+                    ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream"
+                )
+        elif not increment:
+            self._stream_error(stream_id, ErrorCode.PROTOCOL_ERROR)
+        elif stream.send_window + increment > _frames.MAX_WINDOW:
+            self._stream_error(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
+        else:
+            self._grow_window(stream, increment)
+
+    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & Flag.ACK.value:
+            if payload:
+                raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS ACK with content")
+            return
+        self._count("SETTINGS frames", self._limits.max_settings_per_interval)
+        values = _frames.parse_settings(payload)
+        # Before the data that a larger window may let go: a peer may count that the new window
+        # is in force from the acknowledgement on.
+        self._out.append(_frames.frame(FrameType.SETTINGS, Flag.ACK.value, 0))
+        for name, value in values:
+            if name == Setting.INITIAL_WINDOW_SIZE:
+                self._set_initial_window(value)
+            elif name == Setting.MAX_FRAME_SIZE:
+                self._max_frame_out = value
+            elif name == Setting.HEADER_TABLE_SIZE:
+                self._encoder.resize_table(value)
+            elif name == Setting.MAX_CONCURRENT_STREAMS:
+                self.peer_max_streams = value
+        self._settings_seen = True
+        self._listener.settings_received()
+
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, "PING not of 8 bytes")
+        if flags & Flag.ACK.value:
+            if payload == _GOAWAY_PING:
+                self._listener.shutdown_acknowledged()
+            return
+        self._count("PINGs", self._limits.max_pings_per_interval)
+        ack = _frames.frame(FrameType.PING, Flag.ACK.value, 0, payload)
+        if self._limits.ping_ack_delay_s and len(self.held_acks) < _MAX_HELD_ACKS:
+            self.held_acks.append(ack)
+        else:
+            self._out.append(ack)
+
+    def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+        last, code, debug = _frames.parse_goaway(payload)
+        if self._client:
+            for stream in self.open_streams:
+                if stream.id > last:
+                    del self._streams[stream.id]
+                    self._discard(stream)
+                    self._listener.stream_reset(stream, ErrorCode.REFUSED_STREAM)
+        self._listener.goaway_received(code, debug)
+
+    def _count(self, what: str, allowed: int) -> None:
+        """Count a frame that costs us more than the peer; too many in an interval end it."""
+        count, since = self._floods.get(what, (0, 0.0))
+        count += 1
+        if count > allowed or count == 1:
+            now = self._clock()
+            if count > 1 and now - since < self._limits.flood_interval_s:
+                raise RemoteProtocolError(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
+            count, since = 1, now
+        self._floods[what] = (count, since)

@@ -1,0 +1,138 @@
+"""A gRPC server on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from vault_jwt_plugin.rpc._server_link import ServerLink
+from vault_jwt_plugin.rpc.limits import Limits
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable
+
+    from vault_jwt_plugin.rpc._calls import Methods
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_LIMITS: Final = Limits()
+_ACCEPT_PAUSE_S: Final = 1.0
+
+
+class Server:
+    """Serves methods on the connections of one listening socket.
+
+    TLS: whatever the context demands, and ALPN must select "h2". Without a context, plaintext
+    with prior knowledge.
+
+    Args:
+        methods: what is served, by full path; not looked at again for paths already seen on a
+            connection, so it must not change.
+        tls: server-side context with ALPN protocols ["h2"]; None = plaintext.
+        limits: what a peer may cost.
+        on_connection_lost: called when a connection that spoke HTTP/2 is gone.
+    """
+
+    def __init__(
+        self,
+        methods: Methods,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits = _DEFAULT_LIMITS,
+        on_connection_lost: Callable[[], None] | None = None,
+    ) -> None:
+        self._methods = methods
+        self._tls = tls
+        self._limits = limits
+        self._on_connection_lost = on_connection_lost
+        self._links: set[ServerLink] = set()
+        self._ended: set[ServerLink] = set()
+        self._all_lost: asyncio.Future[None] | None = None
+        self._listener: socket.socket | None = None
+
+    def start(self, listener: socket.socket) -> None:
+        """Accept connections from now on. Call in a running loop.
+
+        Args:
+            listener: listening and non-blocking; `shutdown` closes it.
+        """
+        if self._listener is not None:
+            raise RuntimeError("the server has been started")
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
+
+    async def shutdown(self, grace_s: float) -> None:
+        """Stop accepting, tell the clients (GOAWAY), let running calls finish, close.
+
+        What is not finished after `grace_s` seconds ends with UNAVAILABLE; then handlers are
+        cancelled and waited for. Returns when no connection and no task is left.
+        """
+        loop = asyncio.get_running_loop()
+        if self._listener is not None and self._listener.fileno() >= 0:
+            loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+        links = list(self._links)
+        if links:
+            self._all_lost = loop.create_future()
+            for link in links:
+                link.shut_down()
+            await asyncio.wait((self._all_lost,), timeout=grace_s)
+            for link in list(self._links):
+                link.stop_waiting()
+            # A peer that reads nothing keeps a closing connection; not for long.
+            if self._links:
+                await asyncio.wait((self._all_lost,), timeout=min(grace_s, 0.1))
+            for link in list(self._links):
+                link.abort(TimeoutError("the peer reads nothing"))
+        for link in links + list(self._ended):
+            await link.tasks_done()
+        self._ended.clear()
+
+    def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        listener = self._listener
+        assert listener is not None  # noqa: S101 - for mypy; set by start
+        # A burst is taken in pieces so that running calls get their turn.
+        for _ in range(16):
+            try:
+                sock, _address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                # Out of descriptors, most likely: the event would come again at once.
+                _log.exception("accept failed")
+                loop.remove_reader(listener.fileno())
+                loop.call_later(_ACCEPT_PAUSE_S, self._resume_accepting)
+                return
+            if len(self._links) >= self._limits.max_connections:
+                _log.warning("connection refused: %d are open", len(self._links))
+                sock.close()
+                continue
+            link = ServerLink(
+                sock,
+                self._methods,
+                tls=self._tls,
+                limits=self._limits,
+                on_lost=self._lost,
+            )
+            self._links.add(link)
+            link.start()
+
+    def _resume_accepting(self) -> None:
+        if self._listener is not None and self._listener.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
+
+    def _lost(self, link: ServerLink) -> None:
+        self._links.discard(link)
+        if link.has_tasks:
+            self._ended = {one for one in self._ended if one.has_tasks} | {link}
+        if not self._links and self._all_lost is not None and not self._all_lost.done():
+            self._all_lost.set_result(None)
+        if not link.established:
+            # A TLS handshake that failed is somebody's mistake, rarely ours.
+            _log.debug("connection ended before HTTP/2 began: %r", link.error)
+        elif self._on_connection_lost is not None:
+            self._on_connection_lost()
