@@ -1,0 +1,350 @@
+"""One bounded GET with `requests`, in a thread of the fetcher's.
+
+`requests` bounds each socket operation, not the whole; takes credentials from
+`.netrc`; follows redirects anywhere. Here: a deadline for everything, enforced
+by shutting the connection down from outside; the environment for proxies only;
+redirects by hand. Imported at the first fetch: with `requests` it costs more
+time than the rest of the start.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+import threading
+import time
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from vault_jwt_plugin.jwt_auth.errors import FetchError
+from vault_jwt_plugin.jwt_auth.trust import BadCAError, client_context
+from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_REDIRECTS = 5
+"""How many redirects are followed."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CHUNK_BYTES = 64 * 1024
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "vault-jwt-plugin",
+}
+# X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH (openssl/x509_vfy.h).
+_NAME_MISMATCHES = frozenset({62, 64})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server sent with status 200.
+
+    Attributes:
+        body: decompressed.
+        cache_control: the header's value; "" if it sent none.
+    """
+
+    body: bytes
+    cache_control: str
+
+
+class Get:
+    """One GET; `run` blocks a thread, `abort` ends it from another.
+
+    Args:
+        url: http or https.
+        ca_pem: as `trust.client_context`.
+        deadline_s: for everything, as messages name it.
+        ends_at: when that is over, by `time.monotonic`.
+        max_bytes: of the body, decompressed.
+    """
+
+    def __init__(
+        self, url: str, *, ca_pem: str, deadline_s: float, ends_at: float, max_bytes: int
+    ) -> None:
+        self._url = url
+        self._ca_pem = ca_pem
+        self._deadline_s = deadline_s
+        self._ends_at = ends_at
+        self._max_bytes = max_bytes
+        self._sockets = _Sockets()
+
+    def abort(self) -> None:
+        """Make `run` end soon, with whatever error; from any thread, at any time."""
+        self._sockets.shut_down()
+
+    def run(self) -> Answer:
+        """Fetch.
+
+        Raises:
+            FetchError: whatever happened.
+        """
+        url = self._url
+        try:
+            with requests.Session() as session:
+                # No .netrc, no REQUESTS_CA_BUNDLE; proxies are looked up for each hop below.
+                session.trust_env = False
+                session.headers.clear()
+                adapter = _Adapter(client_context(self._ca_pem), self._sockets)
+                session.mount("https://", adapter)
+                session.mount("http://", adapter)
+                for _ in range(MAX_REDIRECTS + 1):
+                    with self._send(session, url) as response:
+                        if response.status_code not in _REDIRECTS:
+                            return self._answer(response, url)
+                        url = self._redirected(response, url)
+            raise fetch_error(
+                "redirect_refused",
+                self._url,
+                f"it redirects more than {MAX_REDIRECTS} times; give the final URL",
+            )
+        except FetchError:
+            raise
+        except BadCAError:
+            raise fetch_error(
+                "bad_ca_pem",
+                self._url,
+                "the CA PEM configured for it can't be read; give one or more certificates in PEM "
+                "format",
+            ) from None
+        except Exception as error:  # noqa: BLE001 - four libraries' errors; each becomes one of ours
+            self._explain(error, url)
+        finally:
+            self._sockets.forget()
+
+    def _send(self, session: requests.Session, url: str) -> requests.Response:
+        return session.get(
+            url,
+            headers=_HEADERS,
+            stream=True,
+            allow_redirects=False,
+            timeout=self._remaining(url),
+            proxies=requests.utils.get_environ_proxies(url),
+        )
+
+    def _remaining(self, url: str) -> float:
+        remaining = self._ends_at - time.monotonic()
+        if remaining <= 0:
+            raise self._late(url)
+        return remaining
+
+    def _late(self, url: str) -> FetchError:
+        return fetch_error(
+            "timeout", url, f"it did not answer completely within {self._deadline_s:g} s"
+        )
+
+    def _redirected(self, response: requests.Response, url: str) -> str:
+        target = urljoin(url, response.headers.get("Location", ""))
+        try:
+            check_url(target)
+        except FetchError:
+            raise fetch_error(
+                "redirect_refused", url, "it redirects to something that is no http or https URL"
+            ) from None
+        if url.lower().startswith("https:") and not target.lower().startswith("https:"):
+            raise fetch_error(
+                "redirect_refused", url, f"it redirects from https to http ({shown(target)})"
+            )
+        return target
+
+    def _answer(self, response: requests.Response, url: str) -> Answer:
+        if response.status_code != 200:
+            raise fetch_error(
+                "http_status",
+                url,
+                f"it answered with HTTP status {response.status_code}, 200 is needed",
+            )
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding in {"", "identity"}:
+            chunks = self._raw_chunks(response, url)
+        elif encoding in {"gzip", "x-gzip"}:
+            chunks = self._gunzipped(self._raw_chunks(response, url))
+        else:
+            raise fetch_error("not_json", url, "its answer is compressed in a way not asked for")
+        body = bytearray()
+        for chunk in chunks:
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise fetch_error(
+                    "too_large", url, f"its answer is larger than {self._max_bytes // 1024} KiB"
+                )
+        return Answer(body=bytes(body), cache_control=response.headers.get("Cache-Control", ""))
+
+    def _raw_chunks(self, response: requests.Response, url: str) -> Iterator[bytes]:
+        # read1 returns what has come: a server that drips bytes can't hold one read for long.
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            self._remaining(url)
+            yield chunk
+
+    def _gunzipped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        # By hand, because what a chunk inflates to must be bounded before it is inflated.
+        inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        for chunk in chunks:
+            yield inflater.decompress(chunk, self._max_bytes + 1)
+            if inflater.unconsumed_tail:
+                yield inflater.decompress(inflater.unconsumed_tail, self._max_bytes + 1)
+
+    def _explain(self, error: Exception, url: str) -> NoReturn:
+        """Say what an exception of requests, urllib3, ssl or socket means to an operator."""
+        causes = list(_causes(error))
+        if time.monotonic() >= self._ends_at or any(map(_is_timeout, causes)):
+            raise self._late(url) from error
+        for cause in causes:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                raise _untrusted(cause, url) from error
+            if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
+                raise fetch_error(
+                    "tls_failed",
+                    url,
+                    "no TLS connection could be made; check that it serves https there",
+                ) from error
+            if isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError):
+                raise fetch_error(
+                    "dns", url, "its host name can't be resolved; check the name and the resolver"
+                ) from error
+        if any(isinstance(each, requests.exceptions.InvalidURL | UnicodeError) for each in causes):
+            raise fetch_error("bad_url", url, "it is not a usable http or https URL") from error
+        through = (
+            " through the proxy of the environment"
+            if any(isinstance(each, urllib3.exceptions.ProxyError) for each in causes)
+            else ""
+        )
+        number = next((each.errno for each in causes if isinstance(each, OSError) if each.errno), 0)
+        reason = f" ({os.strerror(number).lower()})" if number else ""
+        if not number and any(
+            isinstance(
+                each, http.client.HTTPException | zlib.error | urllib3.exceptions.ProtocolError
+            )
+            for each in causes
+        ):
+            reason = " (the answer broke off, or is no HTTP)"
+        raise fetch_error(
+            "unreachable", url, f"it can't be reached{through}{reason}; check address and port"
+        ) from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and all that it wraps, as cause, as context, as `reason` or as an argument."""
+    pending: list[Any] = [error]
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop(0)
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        pending += (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
+
+
+def _is_timeout(error: BaseException) -> bool:
+    # urllib3 derives "no connection" from "connection timed out"; they are not the same.
+    return isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    )
+
+
+def _untrusted(cause: ssl.SSLCertVerificationError, url: str) -> FetchError:
+    if cause.verify_code in _NAME_MISMATCHES:
+        return fetch_error(
+            "tls_name", url, "its certificate is for another name; check the URL's host"
+        )
+    return fetch_error(
+        "tls_untrusted",
+        url,
+        f"its certificate is not trusted ({cause.verify_message}); give the certificate of the "
+        "CA that issued it (jwks_ca_pem, oidc_discovery_ca_pem)",
+    )
+
+
+class _Sockets:
+    """Second handles to a GET's connections, by which another thread can shut them down.
+
+    A duplicate, because wrapping a socket in TLS detaches it from its descriptor.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._duplicates: list[socket.socket] = []
+        self._shut_down = False
+
+    def add(self, connection: socket.socket) -> None:
+        with self._lock:
+            if self._shut_down:
+                raise TimeoutError
+            self._duplicates.append(connection.dup())
+
+    def shut_down(self) -> None:
+        with self._lock:
+            self._shut_down = True
+            for duplicate in self._duplicates:
+                try:
+                    duplicate.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    # The peer was faster.
+                    continue
+
+    def forget(self) -> None:
+        with self._lock:
+            for duplicate in self._duplicates:
+                duplicate.close()
+            self._duplicates.clear()
+
+
+class _Adapter(HTTPAdapter):
+    """Connections with our TLS settings and nothing of certifi's, noted in `sockets`."""
+
+    def __init__(self, context: ssl.SSLContext, sockets: _Sockets) -> None:
+        self._context = context
+
+        class Plain(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                connection = super()._new_conn()
+                sockets.add(connection)
+                return connection
+
+        class Encrypted(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                connection = super()._new_conn()
+                sockets.add(connection)
+                return connection
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class EncryptedPool(HTTPSConnectionPool):
+            ConnectionCls = Encrypted
+
+        self._pools = {"http": PlainPool, "https": EncryptedPool}
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        del verify, cert
+        parts = urlsplit(request.url or "")
+        host = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
+        return host, {"ssl_context": self._context} if parts.scheme == "https" else {}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave the context alone: `requests` would add certifi's roots to it."""

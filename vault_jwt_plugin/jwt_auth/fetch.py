@@ -1,0 +1,169 @@
+"""Fetching an issuer's documents without holding up anyone.
+
+`requests` blocks, so it runs in threads; a fetch that outlives its deadline is
+cut off, and whoever waits is told so at the deadline even if the thread hangs
+(in the resolver, which nothing can interrupt).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vault_jwt_plugin.jwt_auth import strict_json
+from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth._http_get import Get
+
+DEADLINE_S = 10.0
+"""How long one fetch may take, redirects included, in seconds."""
+
+KEY_SET_MAX_BYTES = 1024 * 1024
+"""Largest key set, in bytes after decompression."""
+
+DISCOVERY_MAX_BYTES = 256 * 1024
+"""Largest discovery document, in bytes after decompression."""
+
+MAX_THREADS = 32
+"""Fetches at a time. A source never has more than one under way."""
+
+_MAX_AGE = re.compile(r'(?:^|[,\s])max-age\s*=\s*"?([0-9]{1,10})', re.IGNORECASE)
+_NO_CACHE = re.compile(r"(?:^|[,\s])(?:no-cache|no-store)(?:$|[,\s])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A fetched document.
+
+    Attributes:
+        json: decoded.
+        digest: SHA-256 of its bytes: the same digest, the same document.
+        max_age_s: how long its server says it is fresh; None if it does not say.
+    """
+
+    json: Any
+    digest: bytes
+    max_age_s: int | None
+
+
+class Fetcher(Protocol):
+    """What key sources need of HTTP."""
+
+    async def get_json(
+        self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int
+    ) -> Document:
+        """Fetch and decode a JSON document.
+
+        Args:
+            url: http or https.
+            ca_pem: the only CAs trusted; "" means the system's.
+            deadline_s: for everything.
+            max_bytes: of the document, decompressed.
+
+        Raises:
+            FetchError: it can't be had in time, or is not JSON.
+        """
+
+
+class HTTPFetcher:
+    """The fetcher on `requests`. Its threads start when they are needed.
+
+    Args:
+        max_threads: fetches at a time; more wait, within their deadlines.
+    """
+
+    def __init__(self, *, max_threads: int = MAX_THREADS) -> None:
+        self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="fetch")
+        self._under_way: set[_Work] = set()
+
+    async def get_json(
+        self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int
+    ) -> Document:
+        """Fetch and decode a JSON document; see `Fetcher.get_json`."""
+        check_url(url)
+        work = _Work(url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=max_bytes)
+        self._under_way.add(work)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work.run)
+        except TimeoutError:
+            raise fetch_error(
+                "timeout", url, f"it did not answer completely within {deadline_s:g} s"
+            ) from None
+        finally:
+            # Done, late or cancelled: what still runs is of no use to anyone.
+            work.abort()
+            self._under_way.discard(work)
+
+    def close(self) -> None:
+        """Cut off what is under way and start nothing more; does not wait."""
+        for work in self._under_way:
+            work.abort()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Work:
+    """One fetch, from the thread's side; it can be aborted before it has begun."""
+
+    def __init__(self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int) -> None:
+        self._url = url
+        self._ca_pem = ca_pem
+        self._deadline_s = deadline_s
+        self._ends_at = time.monotonic() + deadline_s
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._get: Get | None = None
+        self._aborted = False
+
+    def run(self) -> Document:
+        """Fetch and decode.
+
+        Raises:
+            FetchError: whatever happened.
+        """
+        # Here, in the thread: the first import of `requests` takes longer than many a fetch.
+        from vault_jwt_plugin.jwt_auth._http_get import Get  # noqa: PLC0415
+
+        with self._lock:
+            if self._aborted:
+                raise fetch_error("timeout", self._url, "nobody waits for it any more")
+            get = self._get = Get(
+                self._url,
+                ca_pem=self._ca_pem,
+                deadline_s=self._deadline_s,
+                ends_at=self._ends_at,
+                max_bytes=self._max_bytes,
+            )
+        answer = get.run()
+        try:
+            document = strict_json.loads(answer.body)
+        except strict_json.StrictJSONError as error:
+            raise fetch_error("not_json", self._url, f"its answer is not JSON: {error}") from None
+        return Document(
+            json=document,
+            digest=hashlib.sha256(answer.body).digest(),
+            max_age_s=max_age_s(answer.cache_control),
+        )
+
+    def abort(self) -> None:
+        """Make `run` end soon."""
+        with self._lock:
+            self._aborted = True
+            get = self._get
+        if get is not None:
+            get.abort()
+
+
+def max_age_s(cache_control: str) -> int | None:
+    """How long a document is fresh (RFC 9111 5.2.2); 0 = not at all, None = not said."""
+    if _NO_CACHE.search(cache_control):
+        return 0
+    match = _MAX_AGE.search(cache_control)
+    return int(match.group(1)) if match else None

@@ -1,0 +1,153 @@
+"""The two documents of an issuer, fetched and judged: its key set, its discovery document."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.jwt_auth.errors import FetchError, kind_of
+from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S, DISCOVERY_MAX_BYTES, KEY_SET_MAX_BYTES
+from vault_jwt_plugin.jwt_auth.jwks import KeySet, NotAKeySetError, parse_key_set
+from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth.fetch import Fetcher
+
+WELL_KNOWN_PATH = "/.well-known/openid-configuration"
+"""OIDC Discovery 4."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedKeys:
+    """A key set as an issuer serves it.
+
+    Attributes:
+        key_set: as read.
+        digest: of the document.
+        max_age_s: how long its server says it is fresh; None if it does not say.
+    """
+
+    key_set: KeySet
+    digest: bytes
+    max_age_s: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What is used of a discovery document (OIDC Discovery 3).
+
+    Attributes:
+        issuer: who serves it.
+        jwks_uri: where its keys are.
+    """
+
+    issuer: str
+    jwks_uri: str
+
+
+async def fetch_key_set(
+    fetcher: Fetcher, url: str, *, ca_pem: str, deadline_s: float = DEADLINE_S
+) -> FetchedKeys:
+    """Fetch a JWK set. One without a usable key, even without any, is a set.
+
+    Raises:
+        FetchError: it can't be had, or is none (`not_a_key_set`).
+    """
+    document = await fetcher.get_json(
+        url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=KEY_SET_MAX_BYTES
+    )
+    try:
+        # In a thread: the first key loads joserfc, and a set may hold many.
+        key_set = await asyncio.to_thread(parse_key_set, document.json)
+    except NotAKeySetError as error:
+        raise fetch_error("not_a_key_set", url, f"its answer is no key set: {error}") from None
+    return FetchedKeys(key_set=key_set, digest=document.digest, max_age_s=document.max_age_s)
+
+
+async def fetch_discovery(
+    fetcher: Fetcher, issuer: str, *, ca_pem: str, deadline_s: float = DEADLINE_S
+) -> Discovery:
+    """Fetch an issuer's discovery document (go-oidc `NewProvider`).
+
+    Args:
+        fetcher: for the request.
+        issuer: as configured. The document must name it byte for byte; one trailing
+            slash is left out of the URL that is fetched, and only there.
+        ca_pem: the only CAs trusted; "" means the system's.
+        deadline_s: for the fetch.
+
+    Raises:
+        FetchError: it can't be had, is none (`not_discovery`), names another issuer
+            (`issuer_mismatch`), or a key set that can't be fetched (`bad_url`).
+    """
+    url = issuer.removesuffix("/") + WELL_KNOWN_PATH
+    document = await fetcher.get_json(
+        url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=DISCOVERY_MAX_BYTES
+    )
+    members = document.json
+    if not isinstance(members, dict):
+        raise fetch_error(
+            "not_discovery", url, f"its answer must be a JSON object, is {kind_of(members)}"
+        )
+    if members.get("issuer") != issuer:
+        raise fetch_error("issuer_mismatch", url, _mismatch(members, issuer))
+    jwks_uri = members.get("jwks_uri")
+    if not isinstance(jwks_uri, str):
+        received = kind_of(jwks_uri) if "jwks_uri" in members else "missing"
+        raise fetch_error("not_discovery", url, f"its 'jwks_uri' must be text, is {received}")
+    _check_jwks_uri(jwks_uri, url)
+    return Discovery(issuer=issuer, jwks_uri=jwks_uri)
+
+
+def _mismatch(members: dict[str, object], issuer: str) -> str:
+    named = members.get("issuer")
+    if not isinstance(named, str):
+        received = kind_of(named) if "issuer" in members else "missing"
+        return f"its 'issuer' must be text, is {received}"
+    if named.rstrip("/") == issuer.rstrip("/"):
+        slash = "ends" if named.endswith("/") else "does not end"
+        return (
+            f"the issuer that it names {slash} in a slash, unlike oidc_discovery_url; "
+            "they must be equal to the byte"
+        )
+    return "it names another issuer than oidc_discovery_url; they must be equal to the byte"
+
+
+def _check_jwks_uri(jwks_uri: str, url: str) -> None:
+    try:
+        scheme = check_url(jwks_uri).scheme
+    except FetchError:
+        raise fetch_error(
+            "bad_url", url, "its 'jwks_uri' is not an http or https URL with a host"
+        ) from None
+    # Differs from Vault, which fetches it: who can change an answer over http makes the keys.
+    if url.lower().startswith("https:") and scheme != "https":
+        raise fetch_error("bad_url", url, "its 'jwks_uri' is http, though it is https itself")
+
+
+class Prober:
+    """Fetches once what a configuration names, before it is stored.
+
+    Args:
+        fetcher: for the requests.
+    """
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    async def jwks(self, url: str, *, ca_pem: str) -> None:
+        """See that there is a key set, as Go does by verifying a canned token with it.
+
+        Raises:
+            FetchError: as `fetch_key_set`.
+        """
+        await fetch_key_set(self._fetcher, url, ca_pem=ca_pem)
+
+    async def discovery(self, url: str, *, ca_pem: str) -> None:
+        """See that there is the issuer's discovery document; as in Go, not that its keys are there.
+
+        Raises:
+            FetchError: as `fetch_discovery`.
+        """
+        await fetch_discovery(self._fetcher, url, ca_pem=ca_pem)

@@ -1,0 +1,96 @@
+"""Which certificate authorities vouch for an issuer's server.
+
+The CA PEM of the configuration, and then nothing else; or what Go's crypto/x509
+would take (`root_unix.go`, `root_linux.go`), so that an operator's image works
+with ours as it did with the builtin method; or certifi's copy of Mozilla's list,
+where a minimal image has none.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+SYSTEM_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where Go looks for the system's roots on Linux, in its order."""
+
+SYSTEM_DIRECTORIES = ("/etc/ssl/certs", "/etc/pki/tls/certs")
+"""Directories of PEM files that Go reads as well."""
+
+MAX_CA_PEM_CHARS = 4 * 1024 * 1024
+"""Longest CA PEM, in characters."""
+
+
+class BadCAError(ValueError):
+    """The CA PEM holds no certificate that can be read, or something else beside them."""
+
+
+def client_context(ca_pem: str) -> ssl.SSLContext:
+    """TLS settings of a client, which check the server's certificate and name.
+
+    Args:
+        ca_pem: certificates that alone are trusted; "" means the system's.
+
+    Raises:
+        BadCAError: nothing usable in `ca_pem`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # As in Go: a certificate in the pool is an anchor though it is no root, and a name counts
+    # only as subjectAltName.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.hostname_checks_common_name = False
+    if not ca_pem:
+        _load_system_roots(context)
+        return context
+    if len(ca_pem) > MAX_CA_PEM_CHARS:
+        raise BadCAError
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError):
+        raise BadCAError from None
+    if not context.cert_store_stats()["x509"]:
+        raise BadCAError
+    return context
+
+
+def _load_system_roots(context: ssl.SSLContext) -> None:
+    file = os.environ.get("SSL_CERT_FILE")
+    directories = os.environ.get("SSL_CERT_DIR")
+    files = (file,) if file else () if directories else SYSTEM_FILES
+    # Go takes the first file that it can read, and what it finds in the directories.
+    loaded = any(_load_file(context, each) for each in files)
+    if directories or not loaded:
+        for directory in directories.split(":") if directories else SYSTEM_DIRECTORIES:
+            loaded |= _load_directory(context, directory)
+    if not (loaded or file or directories):
+        import certifi  # noqa: PLC0415 - the last resort
+
+        context.load_verify_locations(cafile=certifi.where())
+
+
+def _load_directory(context: ssl.SSLContext, directory: str) -> bool:
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - names are all that is needed
+    except OSError:
+        return False
+    loaded = False
+    for name in names:
+        loaded |= _load_file(context, str(Path(directory) / name))
+    return loaded
+
+
+def _load_file(context: ssl.SSLContext, path: str) -> bool:
+    try:
+        context.load_verify_locations(cafile=path)
+    except (OSError, ValueError):  # ssl.SSLError is an OSError: no certificate in it
+        return False
+    return True
