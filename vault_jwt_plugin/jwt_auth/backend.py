@@ -1,0 +1,82 @@
+"""The backend: the mount's paths put together, and its hooks.
+
+Mirrors `backend.go` of both Go methods.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.denials import DenialLog
+from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.issuers import Prober
+from vault_jwt_plugin.jwt_auth.key_sources import build_key_source
+from vault_jwt_plugin.jwt_auth.mount import Mount
+from vault_jwt_plugin.jwt_auth.path_config import ConfigPath
+from vault_jwt_plugin.jwt_auth.path_login import LoginPath
+from vault_jwt_plugin.jwt_auth.path_role import RolePaths
+from vault_jwt_plugin.sdk import Backend
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.sdk import BackendContext, MaybeAwaitable, Request, Response
+
+_HELP = """
+The JWT backend plugin allows authentication using JWTs (including OIDC).
+"""
+
+
+class JWTBackend(Backend):
+    """The JWT auth method on one mount."""
+
+    def __init__(self, context: BackendContext) -> None:
+        """Touches neither storage nor system view: a registration probe has none."""
+        fetcher = HTTPFetcher()
+        mount = Mount(
+            context,
+            make_key_source=lambda config: build_key_source(config, fetcher, context.clock),
+        )
+        denials = DenialLog(context.logger)
+        login = LoginPath(mount, clock=context.clock, denials=denials)
+        super().__init__(
+            context,
+            paths=(
+                login.path(),
+                *RolePaths(mount).paths(),
+                ConfigPath(mount, Prober(fetcher)).path(),
+            ),
+            help_text=_HELP.strip(),
+            unauthenticated=("login",),
+            seal_wrap_storage=(STORAGE_KEY,),
+        )
+        self._mount = mount
+        self._login = login
+        self._denials = denials
+        self._fetcher = fetcher
+
+    def renew(self, request: Request) -> MaybeAwaitable[Response | None]:
+        """See `LoginPath.renew`."""
+        return self._login.renew(request)
+
+    def invalidate_key(self, key: str) -> None:
+        """Drop what was derived from the key; `config`, exactly, drops everything."""
+        self._mount.invalidate(key)
+
+    async def initialize(self) -> None:
+        """Ask whether this node can write: only then are entries kept until dropped."""
+        await self._mount.refresh_node()
+
+    async def periodic(self) -> None:
+        """Ask again, and report what the log of denied logins held back."""
+        await self._mount.refresh_node()
+        self._denials.flush()
+
+    async def cleanup(self) -> None:
+        """Close key sources and their threads."""
+        await self._mount.close()
+        self._fetcher.close()
+
+
+def factory(context: BackendContext) -> JWTBackend:
+    """Make the backend of one mount (`sdk.BackendFactory`)."""
+    return JWTBackend(context)

@@ -1,0 +1,310 @@
+"""The mount's configuration: where keys come from, and what every token must have.
+
+The stored form is the Go methods' own (`jwtConfig` in `path_config.go` of both).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from vault_jwt_plugin.sdk import (
+    Field,
+    FieldData,
+    FieldError,
+    FieldType,
+    HostFamily,
+    InternalError,
+    by_name,
+    jsonutil,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+STORAGE_KEY = "config"
+
+_VAULT = frozenset({HostFamily.VAULT})
+_OPENBAO = frozenset({HostFamily.OPENBAO})
+
+CONFIG_FIELDS: tuple[Field, ...] = (
+    Field(
+        name="oidc_discovery_url",
+        type=FieldType.STRING,
+        description=(
+            "The issuer, exactly as it names itself, without any .well-known part: its "
+            "discovery document says where its keys are. Not with 'jwks_url' or "
+            "'jwt_validation_pubkeys'."
+        ),
+    ),
+    Field(
+        name="oidc_discovery_ca_pem",
+        type=FieldType.STRING,
+        description=(
+            "CA certificates in PEM format, trusted instead of the system's for connections "
+            "to the discovery URL."
+        ),
+    ),
+    Field(
+        name="oidc_client_id",
+        type=FieldType.STRING,
+        description="The OAuth client id at the OIDC provider.",
+    ),
+    Field(
+        name="oidc_client_secret",
+        type=FieldType.STRING,
+        description="The OAuth client secret at the OIDC provider; never read back.",
+        sensitive=True,
+    ),
+    Field(
+        name="oidc_response_mode",
+        type=FieldType.STRING,
+        description="How the OIDC provider answers: 'query' or 'form_post'.",
+        allowed_values=("query", "form_post"),
+    ),
+    Field(
+        name="oidc_response_types",
+        type=FieldType.COMMA_STRINGS,
+        description="What to ask the OIDC provider for: 'code' (the default), 'id_token'.",
+        allowed_values=("code", "id_token"),
+    ),
+    Field(
+        name="jwks_url",
+        type=FieldType.STRING,
+        description=(
+            "URL of the JSON Web Key Set that signatures are checked with. Not with "
+            "'oidc_discovery_url' or 'jwt_validation_pubkeys'."
+        ),
+    ),
+    Field(
+        name="jwks_ca_pem",
+        type=FieldType.STRING,
+        description=(
+            "CA certificates in PEM format, trusted instead of the system's for connections "
+            "to the JWKS URL."
+        ),
+    ),
+    Field(
+        name="jwks_pairs",
+        type=FieldType.LIST,
+        description="List of objects with 'jwks_url' and 'jwks_ca_pem', for several key sets.",
+        hosts=_VAULT,
+    ),
+    Field(
+        name="jwt_validation_pubkeys",
+        type=FieldType.COMMA_STRINGS,
+        description=(
+            "Public keys or certificates in PEM format, one per list element, that signatures "
+            "are checked with. Not with 'jwks_url' or 'oidc_discovery_url'."
+        ),
+    ),
+    Field(
+        name="jwt_supported_algs",
+        type=FieldType.COMMA_STRINGS,
+        description=(
+            "Signature algorithms that are accepted: RS, ES or PS with 256, 384 or 512, and "
+            "EdDSA. Empty: all ten for logins with a token."
+        ),
+    ),
+    Field(
+        name="bound_issuer",
+        type=FieldType.STRING,
+        description="The 'iss' claim that every token must carry.",
+    ),
+    Field(
+        name="default_role",
+        type=FieldType.LOWER_STRING,
+        description="The role of a login that names none.",
+    ),
+    Field(
+        name="provider_config",
+        type=FieldType.MAP,
+        description="Settings for one provider's own features; 'provider' names it.",
+        display_name="Provider Config",
+    ),
+    Field(
+        name="namespace_in_state",
+        type=FieldType.BOOL,
+        description=(
+            "Carry the namespace of an OIDC login in the 'state' parameter instead of in the "
+            "redirect URI. Kept when left out; true in a new configuration."
+        ),
+        display_name="Namespace in OIDC state",
+        display_value=True,
+    ),
+    Field(
+        name="unsupported_critical_cert_extensions",
+        type=FieldType.COMMA_STRINGS,
+        description="OIDs of critical certificate extensions to tolerate.",
+        hosts=_VAULT,
+    ),
+    Field(
+        name="override_allowed_server_names",
+        type=FieldType.COMMA_STRINGS,
+        description="Host names accepted in TLS certificates instead of the URL's.",
+        hosts=_OPENBAO,
+    ),
+    Field(
+        name="skip_jwks_validation",
+        type=FieldType.BOOL,
+        description="Store the configuration though its keys can't be fetched; not stored itself.",
+        hosts=_OPENBAO,
+    ),
+)
+"""Every parameter of `config`."""
+
+CONFIG_FIELDS_BY_NAME: Mapping[str, Field] = by_name(CONFIG_FIELDS)
+
+STORED_FIELDS = tuple(each for each in CONFIG_FIELDS if each.name != "skip_jwks_validation")
+
+UNBUILT = (
+    "oidc_client_id",
+    "oidc_client_secret",
+    "oidc_response_mode",
+    "oidc_response_types",
+    "jwks_pairs",
+    "provider_config",
+    "unsupported_critical_cert_extensions",
+    "override_allowed_server_names",
+    "skip_jwks_validation",
+)
+"""Parameters that this version does not act on: refused, so that none is stored and ignored."""
+
+_PROVIDER_SECRETS = frozenset({"gsuite_service_account", "api_token"})
+
+
+class StoredConfigError(InternalError):
+    """What is stored as the configuration can't be understood: HTTP 500, as in Go."""
+
+    code = "stored_config_invalid"
+
+
+class KeySourceKind(Enum):
+    """Where the keys come from; declared in the order in which they are looked for."""
+
+    STATIC = "static"
+    JWKS = "jwks"
+    MULTI_JWKS = "multi_jwks"
+    OIDC_FLOW = "oidc_flow"
+    DISCOVERY = "discovery"
+    KUBERNETES = "kubernetes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One configuration, both Go methods' parameters; attribute names are the parameters'.
+
+    In lists and maps None is a stored null, which old data may hold. `extra` holds
+    the stored members that are none of ours.
+    """
+
+    oidc_discovery_url: str = ""
+    oidc_discovery_ca_pem: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_response_mode: str = ""
+    oidc_response_types: tuple[str, ...] | None = None
+    jwks_url: str = ""
+    jwks_ca_pem: str = ""
+    jwks_pairs: tuple[Any, ...] | None = None
+    jwt_validation_pubkeys: tuple[str, ...] | None = None
+    jwt_supported_algs: tuple[str, ...] | None = None
+    bound_issuer: str = ""
+    default_role: str = ""
+    provider_config: Mapping[str, Any] | None = field(default=None, repr=False)
+    namespace_in_state: bool = False
+    unsupported_critical_cert_extensions: tuple[str, ...] | None = None
+    override_allowed_server_names: tuple[str, ...] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_stored(cls, raw: bytes) -> Config:
+        """Decode a stored configuration of either Go method or of ours.
+
+        Public keys are not parsed here, so that one that we can't read does not
+        keep an operator from reading the configuration and writing a better one.
+
+        Raises:
+            StoredConfigError: no JSON object, or a member of another kind than it should be.
+        """
+        try:
+            members = jsonutil.loads(raw)
+        except jsonutil.JSONError as error:
+            raise StoredConfigError(f"stored config: {error}") from None
+        if not isinstance(members, dict):
+            raise StoredConfigError("stored config: no JSON object")
+        values: dict[str, Any] = {}
+        for declared in STORED_FIELDS:
+            if declared.name not in members:
+                continue
+            try:
+                values[declared.name] = declared.from_stored(members.pop(declared.name))
+            except FieldError as error:
+                raise StoredConfigError(
+                    f"stored config: {declared.name!r} should be {error.expected}, "
+                    f"is {error.received}"
+                ) from None
+        return cls(**values, extra=members)
+
+    @classmethod
+    def from_request(cls, data: FieldData, stored: Config | None) -> Config:
+        """What a write asks for: a full replacement of what is stored.
+
+        Only `namespace_in_state` is kept when left out (true if nothing is stored),
+        and members that are none of ours.
+        """
+        values = {declared.name: data[declared.name] for declared in STORED_FIELDS}
+        if "namespace_in_state" not in data:
+            values["namespace_in_state"] = True if stored is None else stored.namespace_in_state
+        return cls(**values, extra={} if stored is None else stored.extra)
+
+    def to_stored(self) -> bytes:
+        """Encode for storage: every member, ours and unknown ones."""
+        members: dict[str, Any] = {
+            declared.name: declared.stored(getattr(self, declared.name))
+            for declared in STORED_FIELDS
+        }
+        members.update((name, self.extra[name]) for name in self.extra if name not in members)
+        return jsonutil.dumps(members).encode()
+
+    def read_data(self) -> dict[str, Any]:
+        """What reading the configuration returns; no client secret, no provider's secrets."""
+        data = {
+            declared.name: declared.read(getattr(self, declared.name))
+            for declared in STORED_FIELDS
+            if not declared.sensitive
+        }
+        data["provider_config"] = {
+            name: value
+            for name, value in (self.provider_config or {}).items()
+            if name not in _PROVIDER_SECRETS
+        }
+        return data
+
+    @property
+    def key_source_kind(self) -> KeySourceKind | None:
+        """Where the keys come from; None when nothing says so (`authType` in Go)."""
+        if self.jwt_validation_pubkeys:
+            return KeySourceKind.STATIC
+        if self.jwks_url:
+            return KeySourceKind.JWKS
+        if self.jwks_pairs:
+            return KeySourceKind.MULTI_JWKS
+        if self.oidc_discovery_url:
+            if self.oidc_client_id and self.oidc_client_secret:
+                return KeySourceKind.OIDC_FLOW
+            return KeySourceKind.DISCOVERY
+        if (self.provider_config or {}).get("provider") == "kubernetes":
+            return KeySourceKind.KUBERNETES
+        return None
+
+    def unbuilt(self) -> tuple[str, ...]:
+        """Names of the parameters it sets that this version does not act on."""
+        return tuple(name for name in UNBUILT if getattr(self, name, None))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotes, as a sentence lists them: `'a', 'b' and 'c'`."""
+    shown = [f"'{name}'" for name in names]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1]))) if shown else ""

@@ -1,0 +1,244 @@
+"""What the handlers of one mount share: storage, decoded config and roles, keys.
+
+Two mounts share nothing, though they may live in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from vault_jwt_plugin.jwt_auth import config as config_module
+from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
+from vault_jwt_plugin.jwt_auth.checks import PreparedRole
+from vault_jwt_plugin.jwt_auth.config import Config, listed
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
+from vault_jwt_plugin.sdk import ReadOnlyError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from vault_jwt_plugin.jwt_auth.key_sources import KeySource
+    from vault_jwt_plugin.sdk import BackendContext
+
+T = TypeVar("T")
+
+RETIRED_S = 30.0
+"""How long a key source outlives the configuration it was built from, in seconds."""
+
+
+def _prepare(name: str, raw: bytes) -> PreparedRole:
+    role = Role.from_stored(raw)
+    try:
+        return PreparedRole.of(name, role)
+    except UserError as error:
+        # Nobody's mistake in this request: the stored role can't be used (500, as in Go).
+        raise StoredRoleError(f"stored role: {error.message}") from error
+
+
+class Mount:
+    """State of one mount.
+
+    Args:
+        context: what Setup gave; touched only when a request needs it.
+        make_key_source: builds the key source of a configuration; does not wait.
+        monotonic: seconds that never go back.
+
+    Attributes:
+        storage, system, logger: the context's.
+        configs: the decoded configuration, under its storage key.
+        roles: roles ready for logins, by name.
+        writable: whether this node is known to be able to write; False until asked.
+    """
+
+    def __init__(
+        self,
+        context: BackendContext,
+        *,
+        make_key_source: Callable[[Config], KeySource],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.storage = context.storage
+        self.system = context.system
+        self.logger = context.logger
+        self.writable = False
+        self._make_key_source = make_key_source
+        self._keys: tuple[Config, KeySource] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Event()
+        self._write_lock = asyncio.Lock()
+        self._writes: set[asyncio.Task[object]] = set()
+        self.configs: Cache[Config] = Cache(
+            read=self._read,
+            decode=lambda _key, raw: Config.from_stored(raw),
+            writable=lambda: self.writable,
+            capacity=1,
+            monotonic=monotonic,
+        )
+        self.roles: Cache[PreparedRole] = Cache(
+            read=lambda name: self._read(STORAGE_PREFIX + name),
+            decode=_prepare,
+            writable=lambda: self.writable,
+            capacity=MAX_ROLES,
+            monotonic=monotonic,
+        )
+
+    async def _read(self, key: str) -> bytes | None:
+        entry = await self.storage.get(key)
+        return None if entry is None else entry.value
+
+    async def read_role(self, name: str) -> Role | None:
+        """The role as stored right now, past the cache.
+
+        Raises:
+            StoredRoleError: it can't be understood.
+            StorageError: the host's storage failed.
+        """
+        raw = await self._read(STORAGE_PREFIX + name)
+        return None if raw is None else Role.from_stored(raw)
+
+    async def read_config(self) -> Config | None:
+        """The configuration as stored right now, past the cache.
+
+        Raises:
+            StoredConfigError: it can't be understood.
+            StorageError: the host's storage failed.
+        """
+        raw = await self._read(config_module.STORAGE_KEY)
+        return None if raw is None else Config.from_stored(raw)
+
+    async def write(self, change: Callable[[], Awaitable[T]], *, drops: str) -> T:
+        """Run a read-merge-put alone among this mount's writes, and drop what it changed.
+
+        It runs to its end though its caller goes away: dropped too early, the old
+        value could be read and kept while the host is still storing the new one.
+
+        Args:
+            change: reads, merges and stores.
+            drops: the storage key that it changes.
+
+        Raises:
+            ReadOnlyError: this node can't write; the host's text, for the host to act on.
+            LogicalError: whatever `change` raises.
+        """
+        task = asyncio.get_running_loop().create_task(self._write(change, drops))
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+        return await asyncio.shield(task)
+
+    async def _write(self, change: Callable[[], Awaitable[T]], key: str) -> T:
+        async with self._write_lock:
+            try:
+                result = await change()
+            except UserError:
+                # Refused before anything was stored: what is known stays known, keys above all.
+                raise
+            except ReadOnlyError:
+                self.set_writable(writable=False)
+                raise
+            except BaseException:
+                # The host may have stored it, or may in a moment.
+                self.configs.doubt()
+                self.roles.doubt()
+                raise
+            self.invalidate(key)
+            return result
+
+    def _written(self, task: asyncio.Task[object]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            # Keeps asyncio from logging an error that the caller no longer waits for.
+            task.exception()
+
+    def invalidate(self, key: str) -> None:
+        """Drop what was derived from a storage key; `config` drops everything."""
+        if key == config_module.STORAGE_KEY:
+            self.configs.drop_all()
+            self.roles.drop_all()
+            self._retire_keys()
+        elif key.startswith(STORAGE_PREFIX):
+            self.roles.drop(key[len(STORAGE_PREFIX) :])
+
+    def key_source(self, config: Config) -> KeySource:
+        """The key source of this configuration; the same one as long as it is the same.
+
+        Fetches nothing.
+
+        Raises:
+            LoginDenied: the configuration sets what this version does not act on, or a key
+                of it can't be read. A write refuses both; the builtin method may have
+                stored them.
+        """
+        keys = self._keys
+        if keys is not None:
+            known, source = keys
+            if known is config:
+                return source
+            if known == config:
+                self._keys = (config, source)
+                return source
+        if names := config.unbuilt():
+            raise LoginDenied(
+                "config_not_supported",
+                f"the stored configuration sets {listed(names)}, which this version of the "
+                "plugin does not support",
+            )
+        try:
+            source = self._make_key_source(config)
+        except UserError as error:
+            raise LoginDenied(
+                "config_unusable", f"error configuring token validator: {error.message}"
+            ) from error
+        self._retire_keys()
+        self._keys = (config, source)
+        return source
+
+    def _retire_keys(self) -> None:
+        if self._keys is not None:
+            source = self._keys[1]
+            self._keys = None
+            task = asyncio.get_running_loop().create_task(self._close_later(source))
+            self._closing.add(task)
+            task.add_done_callback(self._closed)
+
+    async def _close_later(self, source: KeySource) -> None:
+        # Logins that began before the change may still wait for its keys: closing it now would
+        # fail them.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETIRED_S):
+                await self._ending.wait()
+        await source.close()
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.logger.warning("closing a key source failed", exc_info=error)
+
+    def set_writable(self, *, writable: bool) -> None:
+        """Note whether this node can write; one that no longer can forgets what it believed."""
+        if self.writable and not writable:
+            self.configs.drop_all()
+            self.roles.drop_all()
+        self.writable = writable
+
+    async def refresh_node(self) -> None:
+        """Ask the host whether this node can write; what is not known counts as no."""
+        try:
+            state = await self.system.replication_state()
+            writable = state.writable(local_mount=await self.system.local_mount())
+        except Exception as error:  # whatever failed, the answer is "not known"
+            self.logger.warning("the node's replication state is not known", exc_info=error)
+            writable = False
+        self.set_writable(writable=writable)
+
+    async def close(self) -> None:
+        """Let writes end, close the key source, forget everything; idempotent."""
+        self._ending.set()
+        await asyncio.gather(*self._writes, return_exceptions=True)
+        self._retire_keys()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.configs.close()
+        await self.roles.close()

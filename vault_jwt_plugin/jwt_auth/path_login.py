@@ -1,0 +1,311 @@
+"""`login`, the renewal of its tokens, and the two questions that hosts ask about it.
+
+Mirrors `path_login.go` of both Go methods. A login whose config, role and keys
+are known answers at once: no await, no task. One that lacks something awaits it
+and then goes the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.jwt_auth.checks import authenticate, open_token
+from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.key_sources import REFETCHABLE
+from vault_jwt_plugin.jwt_auth.role_fields import valid_name
+from vault_jwt_plugin.sdk import (
+    Field,
+    FieldData,
+    FieldType,
+    HostFamily,
+    InternalError,
+    LogicalError,
+    Operation,
+    OperationSpec,
+    Path,
+    PermissionDenied,
+    Request,
+    Response,
+    UserError,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from vault_jwt_plugin.jwt_auth.checks import PreparedRole
+    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.denials import DenialLog
+    from vault_jwt_plugin.jwt_auth.jws import UnverifiedToken
+    from vault_jwt_plugin.jwt_auth.key_sources import KeySource
+    from vault_jwt_plugin.jwt_auth.keys import VerificationKey
+    from vault_jwt_plugin.jwt_auth.mount import Mount
+    from vault_jwt_plugin.sdk import Auth, Connection, MaybeAwaitable
+
+LOGIN_FIELDS: tuple[Field, ...] = (
+    Field(
+        name="role",
+        type=FieldType.LOWER_STRING,
+        description="The role to log in with; the configuration's default_role if left out.",
+    ),
+    Field(
+        name="jwt",
+        type=FieldType.STRING,
+        description="The signed token.",
+        required=True,
+        sensitive=True,
+    ),
+    Field(
+        name="distributed_claim_access_token",
+        type=FieldType.STRING,
+        description=(
+            "A token to fetch group memberships with that the signed token only refers to "
+            "(Azure, Entra ID)."
+        ),
+        sensitive=True,
+        hosts=frozenset({HostFamily.VAULT}),
+    ),
+)
+
+_SYNOPSIS = "Authenticates to the server with a signed token (JWT)."
+_DESCRIPTION = """
+Checks the token's signature with the configured keys, and its claims against the
+role; then a token of the server is granted as the role says.
+"""
+
+
+class LoginPath:
+    """The handlers of one mount.
+
+    Args:
+        mount: what they share.
+        clock: Unix seconds.
+        denials: where denied logins are noted.
+    """
+
+    def __init__(self, mount: Mount, *, clock: Callable[[], float], denials: DenialLog) -> None:
+        self._mount = mount
+        self._clock = clock
+        self._denials = denials
+        self._configs = mount.configs
+        self._roles = mount.roles
+
+    def path(self) -> Path:
+        """`login`."""
+        return Path(
+            pattern="login",
+            fields=LOGIN_FIELDS,
+            operations={
+                Operation.UPDATE: OperationSpec(
+                    handler=self.login, summary=_SYNOPSIS, operation_id="jwt-login"
+                ),
+                Operation.ALIAS_LOOKAHEAD: self.login,
+                Operation.RESOLVE_ROLE: self.resolve_role,
+            },
+            help_synopsis=_SYNOPSIS,
+            help_description=_DESCRIPTION.strip(),
+        )
+
+    # Login.
+
+    def login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
+        """Check the token, grant what the role says; the order is `behaviour.md` 4's.
+
+        Raises:
+            LoginDenied: 400, and the reason.
+            PermissionDenied: 403: the client's address is not allowed.
+            InternalError: storage failed, or what is stored can't be understood.
+        """
+        try:
+            answer = self._login(request, data)
+        except LogicalError as error:
+            self._note(error, request, data)
+            raise
+        if isinstance(answer, Response):
+            return answer
+        return self._noting(answer, request, data)
+
+    def _login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
+        config = self._configs.get_cached(STORAGE_KEY)
+        if config is not None:
+            prepared = self._roles.get_cached(_role_name(config, data))
+            if prepared is not None:
+                return self._admit(request, data, config, prepared)
+        return self._login_reading(request, data)
+
+    async def _login_reading(self, request: Request, data: FieldData) -> Response:
+        config, prepared = await self._read(data)
+        answer = self._admit(request, data, config, prepared)
+        return answer if isinstance(answer, Response) else await answer
+
+    def _admit(
+        self, request: Request, data: FieldData, config: Config, prepared: PreparedRole
+    ) -> MaybeAwaitable[Response]:
+        connection = request.connection
+        token = open_token(data["jwt"], prepared, connection)
+        source = self._mount.key_source(config)
+        keys = source.candidates(token.header)
+        attempt = _Attempt(token, prepared, config, connection)
+        if not isinstance(keys, Sequence):
+            return self._admit_fetching(attempt, source, keys)
+        try:
+            return self._grant(attempt, keys)
+        except LoginDenied as denied:
+            if denied.code not in REFETCHABLE:
+                raise
+            return self._admit_refetching(attempt, source, denied)
+
+    async def _admit_fetching(
+        self,
+        attempt: _Attempt,
+        source: KeySource,
+        fetching: Awaitable[Sequence[VerificationKey]],
+    ) -> Response:
+        keys = await fetching
+        try:
+            return self._grant(attempt, keys)
+        except LoginDenied as denied:
+            if denied.code not in REFETCHABLE:
+                raise
+            return await self._admit_refetching(attempt, source, denied)
+
+    async def _admit_refetching(
+        self, attempt: _Attempt, source: KeySource, denied: LoginDenied
+    ) -> Response:
+        keys = await source.refetch_for(attempt.token.header)
+        if keys is None:
+            raise denied
+        return self._grant(attempt, keys)
+
+    def _grant(self, attempt: _Attempt, keys: Sequence[VerificationKey]) -> Response:
+        auth = authenticate(
+            attempt.token,
+            attempt.prepared,
+            attempt.config,
+            keys,
+            self._clock(),
+            attempt.connection,
+        )
+        return Response(auth=auth)
+
+    async def _read(self, data: FieldData) -> tuple[Config, PreparedRole]:
+        """The checks that config and role are there, reading what is not known."""
+        config = await self._configs.get(STORAGE_KEY)
+        if config is None:
+            raise LoginDenied("config_missing", "could not load configuration")
+        name = _role_name(config, data)
+        # A name that no role can have is not asked for: hosts refuse some such keys as faults.
+        prepared = await self._roles.get(name) if valid_name(name) else None
+        if prepared is None:
+            raise LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
+        return config, prepared
+
+    def _note(self, error: LogicalError, request: Request, data: FieldData) -> None:
+        # Faults (500) are the host adapter's to log; these two are what a caller brings about.
+        if isinstance(error, (UserError, PermissionDenied)):
+            self._denials.note(error, role=data["role"], request_id=request.id)
+
+    async def _noting(
+        self, pending: Awaitable[Response], request: Request, data: FieldData
+    ) -> Response:
+        try:
+            return await pending
+        except LogicalError as error:
+            self._note(error, request, data)
+            raise
+
+    # What hosts ask beside.
+
+    def resolve_role(self, _request: Request, data: FieldData) -> MaybeAwaitable[Response]:
+        """The role that a login would use: checks of config and role only.
+
+        The answer is always a response with a text: Vault does not survive another.
+
+        Raises:
+            LoginDenied: no config, no role named, or no such role.
+        """
+        config = self._configs.get_cached(STORAGE_KEY)
+        if config is not None:
+            name = _role_name(config, data)
+            if self._roles.get_cached(name) is not None:
+                return Response(data={"role": name})
+        return self._resolve_reading(data)
+
+    async def _resolve_reading(self, data: FieldData) -> Response:
+        _, prepared = await self._read(data)
+        return Response(data={"role": prepared.name})
+
+    def renew(self, request: Request) -> MaybeAwaitable[Response]:
+        """Grant the token anew, with TTL, maximum and period of the role as it is now.
+
+        Nothing else is checked again: not the client's address, claims or policies.
+
+        Raises:
+            InternalError: the lease does not say its role, the role is gone, or its type
+                is one that this version does not know (500, as in Go).
+        """
+        auth = request.auth
+        name = auth.internal_data.get("role") if auth is not None else None
+        if auth is None or not isinstance(name, str) or not name:
+            raise InternalError(
+                "failed to fetch role_name during renewal", code="renew_without_role"
+            )
+        # Vault's method writes no type, OpenBao's and ours "native"; CEL roles are not built.
+        role_type = auth.internal_data.get("role_type", "")
+        if role_type not in {"", "native"}:
+            shown = quoted(role_type) if isinstance(role_type, str) else kind_of(role_type)
+            raise InternalError(
+                f"role type {shown} is not supported during renewal", code="renew_role_type"
+            )
+        prepared = self._roles.get_cached(name)
+        if prepared is not None:
+            return _renewed(auth, prepared)
+        return self._renew_reading(auth, name)
+
+    async def _renew_reading(self, auth: Auth, name: str) -> Response:
+        prepared = await self._roles.get(name) if valid_name(name) else None
+        if prepared is None:
+            raise InternalError(
+                f"role {quoted(name)} does not exist during renewal", code="renew_role_unknown"
+            )
+        return _renewed(auth, prepared)
+
+
+class _Attempt:
+    """What a login's checks look at, kept together while keys are fetched."""
+
+    __slots__ = ("config", "connection", "prepared", "token")
+
+    def __init__(
+        self,
+        token: UnverifiedToken,
+        prepared: PreparedRole,
+        config: Config,
+        connection: Connection | None,
+    ) -> None:
+        self.token = token
+        self.prepared = prepared
+        self.config = config
+        self.connection = connection
+
+
+def _role_name(config: Config, data: FieldData) -> str:
+    name: str = data["role"] or config.default_role
+    if not name:
+        raise LoginDenied("role_missing", "missing role")
+    return name
+
+
+def _renewed(auth: Auth, prepared: PreparedRole) -> Response:
+    role = prepared.role
+    return Response(
+        auth=replace(
+            auth,
+            ttl_ns=role.token_ttl,
+            max_ttl_ns=role.token_max_ttl,
+            period_ns=role.token_period,
+        )
+    )
