@@ -108,6 +108,8 @@ class Backend:
         Raises:
             ValueError: a declaration that can't work, as the Go framework panics for.
         """
+        for entry in (*unauthenticated, *root):
+            _check_special(entry, plus=entry in unauthenticated)
         self.context = context
         self.paths = tuple(paths)
         self.help = help_text
@@ -170,18 +172,15 @@ class Backend:
         operation = request.operation
         path = request.path
         match = self._literals.get(path)
+        if operation in _HOOKS:
+            # Before the path: a renewal carries that of its login.
+            return self._hook(operation, request)
         if match is None:
-            hook = _HOOKS.get(operation)
-            if hook is not None:
-                return hook(self, request)
             match = self._search(path)
             if match is None:
                 if operation is Operation.HELP and not path:
                     return self._root_help(request)
                 raise UnsupportedPath
-        elif operation in _HOOKS:
-            # A renewal carries the path of its login.
-            return _HOOKS[operation](self, request)
         route, captures = match
         spec = route.operations.get(operation)
         if spec is None:
@@ -224,25 +223,26 @@ class Backend:
         return await result if inspect.isawaitable(result) else result
 
     def _root_help(self, request: Request) -> Response:
-        from vault_jwt_plugin.sdk import help as help_pages
+        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
 
         return help_pages.root_help(self, request)
 
     def _path_help(self, path: Path, request: Request) -> Response:
-        from vault_jwt_plugin.sdk import help as help_pages
+        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
 
         return help_pages.path_help(self, path, request)
 
-    def _rollback(self, _request: Request) -> MaybeAwaitable[Response | None]:
+    def _hook(self, operation: Operation, request: Request) -> MaybeAwaitable[Response | None]:
+        if operation is Operation.RENEW:
+            return self.renew(request)
+        if operation is not Operation.ROLLBACK:
+            raise UnsupportedOperation
         if type(self).periodic is Backend.periodic:
             return None
-        return self._periodic_response()
+        return self._tick()
 
-    async def _periodic_response(self) -> None:
+    async def _tick(self) -> None:
         await self.periodic()
-
-    def _unsupported(self, _request: Request) -> Response | None:
-        raise UnsupportedOperation
 
     # Hooks.
 
@@ -270,16 +270,23 @@ class Backend:
         """Called about every minute, on standbys too; within 90 seconds."""
 
 
-_HOOKS: Mapping[Operation, Callable[[Backend, Request], MaybeAwaitable[Response | None]]] = {
-    Operation.RENEW: lambda backend, request: backend.renew(request),
-    Operation.ROLLBACK: Backend._rollback,
-    Operation.REVOKE: Backend._unsupported,
-    Operation.ROTATE: Backend._unsupported,
-}
+_HOOKS = frozenset((Operation.RENEW, Operation.ROLLBACK, Operation.REVOKE, Operation.ROTATE))
 """Operations that belong to the backend, not to a path."""
 
 BackendFactory = Callable[[BackendContext], Backend]
 """Called in Setup; must touch neither storage nor system view, which a probe lacks."""
+
+
+def _check_special(entry: str, *, plus: bool) -> None:
+    """Refuse a special path that fails the mount, or silently never matches (`protocol.md` 4.1)."""
+    if entry.startswith("/"):
+        raise ValueError(f"special path {entry}: a leading slash never matches")
+    if "*" in entry[:-1] or entry.endswith("+*"):
+        raise ValueError(f"special path {entry}: `*` stands only at the end, and not after `+`")
+    if "+" in entry and not (
+        plus and all(part == "+" or "+" not in part for part in entry.split("/"))
+    ):
+        raise ValueError(f"special path {entry}: `+` is a whole segment of an open path")
 
 
 def _input_warnings(

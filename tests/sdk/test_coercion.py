@@ -1,0 +1,232 @@
+"""What each field type reads (framework/field_data.go over mapstructure, parseutil)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault_jwt_plugin.sdk import Field, FieldError, FieldType
+
+S = 1_000_000_000
+_BIG = 2**63
+
+ACCEPT: list[tuple[FieldType, Any, Any]] = [
+    # string: numbers become decimal text, bool 1/0, null empty
+    (FieldType.STRING, "a b", "a b"),
+    (FieldType.STRING, "", ""),
+    (FieldType.STRING, None, ""),
+    (FieldType.STRING, True, "1"),
+    (FieldType.STRING, False, "0"),
+    (FieldType.STRING, 42, "42"),
+    (FieldType.STRING, -7, "-7"),
+    (FieldType.STRING, 2**70, str(2**70)),
+    (FieldType.STRING, Decimal("1.50"), "1.50"),
+    (FieldType.STRING, Decimal("1e3"), "1000"),
+    (FieldType.LOWER_STRING, "Demo", "demo"),
+    (FieldType.LOWER_STRING, None, ""),
+    # bool
+    (FieldType.BOOL, True, True),
+    (FieldType.BOOL, False, False),
+    (FieldType.BOOL, None, False),
+    (FieldType.BOOL, "", False),
+    (FieldType.BOOL, 2, True),
+    (FieldType.BOOL, 0, False),
+    (FieldType.BOOL, Decimal("0.5"), True),
+    *((FieldType.BOOL, word, True) for word in ("1", "t", "T", "TRUE", "true", "True")),
+    *((FieldType.BOOL, word, False) for word in ("0", "f", "F", "FALSE", "false", "False")),
+    # int
+    (FieldType.INT, 5, 5),
+    (FieldType.INT, -5, -5),
+    (FieldType.INT, "", 0),
+    (FieldType.INT, None, 0),
+    (FieldType.INT, True, 1),
+    (FieldType.INT, "42", 42),
+    (FieldType.INT, "+42", 42),
+    (FieldType.INT, "-42", -42),
+    (FieldType.INT, "0x1F", 31),
+    (FieldType.INT, "0b101", 5),
+    (FieldType.INT, "0o17", 15),
+    (FieldType.INT, "017", 15),
+    (FieldType.INT, "1_000", 1000),
+    (FieldType.INT, "0", 0),
+    (FieldType.INT, Decimal("5.0"), 5),
+    (FieldType.INT, _BIG - 1, _BIG - 1),
+    # comma list: text splits, list elements do not, all trimmed
+    (FieldType.COMMA_STRINGS, "", ()),
+    (FieldType.COMMA_STRINGS, None, ()),
+    (FieldType.COMMA_STRINGS, "a", ("a",)),
+    (FieldType.COMMA_STRINGS, " a , b,", ("a", "b", "")),
+    (FieldType.COMMA_STRINGS, ["a,b", " c "], ("a,b", "c")),
+    (FieldType.COMMA_STRINGS, [1, True, None, "x"], ("1", "1", "", "x")),
+    (FieldType.COMMA_STRINGS, [], ()),
+    (FieldType.COMMA_STRINGS, {}, ()),
+    (FieldType.COMMA_STRINGS, 7, ("7",)),
+    (FieldType.COMMA_STRINGS, True, ("1",)),
+    # map
+    (FieldType.MAP, {"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}),
+    (FieldType.MAP, {}, {}),
+    (FieldType.MAP, None, None),
+    (FieldType.MAP, [], {}),
+    (FieldType.MAP, [{"a": 1}, {"b": 2}], {"a": 1, "b": 2}),
+    # kv map
+    (
+        FieldType.KV_PAIRS,
+        {"a": "b", "n": 1, "t": True, "z": None},
+        {"a": "b", "n": "1", "t": "1", "z": ""},
+    ),
+    (FieldType.KV_PAIRS, "a=b", {"a": "b"}),
+    (FieldType.KV_PAIRS, "a=b,c=d", {"a": "b,c=d"}),
+    (FieldType.KV_PAIRS, ["a=b", "c=", "d=e=f"], {"a": "b", "c": "", "d": "e=f"}),
+    (FieldType.KV_PAIRS, [{"a": "b"}], {"a": "b"}),
+    (FieldType.KV_PAIRS, [], {}),
+    (FieldType.KV_PAIRS, None, None),
+    # list: one bare object is wrapped
+    (FieldType.LIST, [1, "a"], (1, "a")),
+    (FieldType.LIST, {"a": 1}, ({"a": 1},)),
+    (FieldType.LIST, {}, ()),
+    (FieldType.LIST, None, ()),
+    (FieldType.LIST, "x", ("x",)),
+    # duration
+    (FieldType.DURATION, 90, 90 * S),
+    (FieldType.DURATION, "90", 90 * S),
+    (FieldType.DURATION, "", 0),
+    (FieldType.DURATION, "1h30m", 5400 * S),
+    (FieldType.DURATION, "1.5h", 5400 * S),
+    (FieldType.DURATION, "1m.5s", 60 * S),
+    (FieldType.DURATION, "1500ms", 1 * S),
+    (FieldType.DURATION, "999ms", 0),
+    (FieldType.DURATION, "2µs", 0),
+    (FieldType.DURATION, "30d", 30 * 86400 * S),
+    (FieldType.DURATION, Decimal("1.9"), 1 * S),
+    (FieldType.DURATION, Decimal("1e3"), 1000 * S),
+    (FieldType.DURATION, "-0.5s", 0),
+    (FieldType.SIGNED_DURATION, -1, -1 * S),
+    (FieldType.SIGNED_DURATION, "-1.5s", -1 * S),
+    (FieldType.SIGNED_DURATION, "-2d", -172800 * S),
+    (FieldType.SIGNED_DURATION, "+1h", 3600 * S),
+]
+
+_DURATION = 'a duration (seconds, or text such as "90s", "1h30m", "30d")'
+REJECT: list[tuple[FieldType, Any, Any, Any]] = [
+    (FieldType.STRING, [], "text", "a list"),
+    (FieldType.STRING, ["a"], "text", "a list"),
+    (FieldType.STRING, {}, "text", "an object"),
+    (FieldType.LOWER_STRING, {"a": 1}, "text", "an object"),
+    (FieldType.BOOL, "yes", "a boolean (true or false)", "text that is neither"),
+    (FieldType.BOOL, "tRUE", "a boolean (true or false)", "text that is neither"),
+    (FieldType.BOOL, [], "a boolean (true or false)", "a list"),
+    (FieldType.INT, "x", "a whole number", "text that is no number"),
+    (FieldType.INT, " 5", "a whole number", "text that is no number"),
+    (FieldType.INT, "5.0", "a whole number", "text that is no number"),
+    (FieldType.INT, "08", "a whole number", "text that is no number"),
+    (FieldType.INT, "1__0", "a whole number", "text that is no number"),
+    (FieldType.INT, "٤", "a whole number", "text that is no number"),
+    (FieldType.INT, "9" * 200, "a whole number", "text that is no number"),
+    (FieldType.INT, Decimal("5.9"), "a whole number", "a number with a fraction"),
+    (FieldType.INT, _BIG, "a whole number", "a number beyond 64 bits"),
+    (FieldType.INT, str(-_BIG - 1), "a whole number", "a number beyond 64 bits"),
+    (FieldType.INT, {}, "a whole number", "an object"),
+    (FieldType.COMMA_STRINGS, {"a": 1}, "comma-separated text or a list of texts", "an object"),
+    (
+        FieldType.COMMA_STRINGS,
+        ["a", ["b"]],
+        "comma-separated text or a list of texts",
+        "a list that holds a list",
+    ),
+    (FieldType.MAP, "a=b", "an object", "text"),
+    (FieldType.MAP, "", "an object", "text"),
+    (FieldType.MAP, 1, "an object", "a number"),
+    (FieldType.MAP, ["a"], "an object", "a list that holds text"),
+    (
+        FieldType.KV_PAIRS,
+        "ab",
+        'an object of texts or "key=value" texts',
+        'text that is no "key=value"',
+    ),
+    (
+        FieldType.KV_PAIRS,
+        "=b",
+        'an object of texts or "key=value" texts',
+        'text that is no "key=value"',
+    ),
+    (
+        FieldType.KV_PAIRS,
+        {"a": ["b"]},
+        'an object of texts or "key=value" texts',
+        "an object that holds a list",
+    ),
+    (
+        FieldType.KV_PAIRS,
+        ["a=b", {}],
+        'an object of texts or "key=value" texts',
+        "a list that holds an object",
+    ),
+    (FieldType.DURATION, "soon", f"{_DURATION} that is not negative", "text that is none"),
+    (FieldType.DURATION, "1.5", f"{_DURATION} that is not negative", "text that is none"),
+    (FieldType.DURATION, "1.5d", f"{_DURATION} that is not negative", "text that is none"),
+    (FieldType.DURATION, ".s", f"{_DURATION} that is not negative", "text that is none"),
+    (FieldType.DURATION, "-", f"{_DURATION} that is not negative", "text that is none"),
+    (FieldType.DURATION, "1h ", f"{_DURATION} that is not negative", "text that is none"),
+    (FieldType.DURATION, -1, f"{_DURATION} that is not negative", "a negative one"),
+    (FieldType.DURATION, "-1s", f"{_DURATION} that is not negative", "a negative one"),
+    (FieldType.DURATION, True, f"{_DURATION} that is not negative", "a boolean"),
+    (FieldType.DURATION, [1], f"{_DURATION} that is not negative", "a list"),
+    (FieldType.DURATION, 10**10, f"{_DURATION} that is not negative", "one of more than 292 years"),
+    (FieldType.SIGNED_DURATION, "106752d", _DURATION, "one of more than 292 years"),
+    (FieldType.SIGNED_DURATION, {}, _DURATION, "an object"),
+]
+
+
+def _id(row):
+    return f"{row[0].value}-{str(row[1])[:24]!r}-{type(row[1]).__name__}"
+
+
+@pytest.mark.parametrize(("kind", "raw", "value"), ACCEPT, ids=map(_id, ACCEPT))
+def test_reads(kind, raw, value):
+    got = Field(name="f", type=kind).coerce(raw)
+    assert got == value
+    assert type(got) is type(value)
+
+
+@pytest.mark.parametrize(("kind", "raw", "expected", "received"), REJECT, ids=map(_id, REJECT))
+def test_refuses_naming_field_and_kinds_only(kind, raw, expected, received):
+    with pytest.raises(FieldError) as caught:
+        Field(name="the_field", type=kind).coerce(raw)
+    error = caught.value
+    assert (error.field, error.expected, error.received) == ("the_field", expected, received)
+    assert error.code == "field_invalid"
+    assert error.message == (
+        'Field validation failed: error converting input for field "the_field": '
+        f"expected {expected}, got {received}"
+    )
+
+
+def test_every_type_is_covered():
+    assert {row[0] for row in ACCEPT} == set(FieldType)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.decimals(allow_nan=False, allow_infinity=False, places=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(FieldType), json_values)
+def test_any_json_is_read_or_refused_and_survives_storage(kind, raw):
+    field = Field(name="f", type=kind)
+    try:
+        value = field.coerce(raw)
+    except FieldError:
+        return
+    assert field.from_stored(field.stored(value)) == value
