@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.claims import BoundClaim, ClaimPath, compile_bound_claims
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
 from vault_jwt_plugin.jwt_auth.identity import alias_name, group_aliases, mapped_metadata
 from vault_jwt_plugin.jwt_auth.jws import (
     ALGORITHMS,
@@ -30,6 +30,14 @@ from vault_jwt_plugin.jwt_auth.jws import (
     parse,
 )
 from vault_jwt_plugin.jwt_auth.keys import VerificationKey, verify_signature
+from vault_jwt_plugin.jwt_auth.registered import (
+    check_bound_audience,
+    check_claim_names,
+    check_issuer,
+    check_registered_types,
+    check_subject,
+    check_unbound_audience,
+)
 from vault_jwt_plugin.jwt_auth.timing import Dates, Leeways, check_time
 from vault_jwt_plugin.sdk.cidr import CIDRSet
 from vault_jwt_plugin.sdk.request import Alias, Auth, Connection
@@ -38,12 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.policy_templates import PolicyTemplates
     from vault_jwt_plugin.jwt_auth.role import Role
-
-REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
-"""RFC 7519 4.1."""
-
-_LONGEST_REGISTERED = max(map(len, REGISTERED_CLAIMS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,7 @@ class PreparedRole:
         leeways: in effect, in seconds.
         user_claim, groups_claim, mappings, bound_claims: compiled.
         auth_fields: what every login with the role grants alike.
+        templates: makes the policies from the claims; None where they are as written.
     """
 
     name: str
@@ -70,6 +75,7 @@ class PreparedRole:
     mappings: tuple[tuple[ClaimPath, str], ...]
     bound_claims: tuple[BoundClaim, ...]
     auth_fields: Mapping[str, Any]
+    templates: PolicyTemplates | None
 
     @classmethod
     def of(cls, name: str, role: Role) -> PreparedRole:
@@ -77,6 +83,7 @@ class PreparedRole:
 
         Raises:
             CIDRError: stored addresses that can't be read.
+            TemplateSyntaxError: stored policy templates that can't be read.
         """
         return cls(
             name=name,
@@ -95,7 +102,6 @@ class PreparedRole:
             ),
             bound_claims=compile_bound_claims(role.bound_claims, role.bound_claims_type),
             auth_fields={
-                "policies": role.token_policies or (),
                 "internal_data": {"role": name, "role_type": "native"},
                 "renewable": True,
                 "ttl_ns": role.token_ttl,
@@ -106,7 +112,18 @@ class PreparedRole:
                 "token_type": role.token_type,
                 "no_default_policy": role.token_no_default_policy,
             },
+            templates=_templates(role),
         )
+
+
+def _templates(role: Role) -> PolicyTemplates | None:
+    if not role.token_policies_template_claims:
+        return None
+    from vault_jwt_plugin.jwt_auth.policy_templates import (  # noqa: PLC0415 - few roles need it
+        PolicyTemplates,
+    )
+
+    return PolicyTemplates.parse(role.token_policies or ())
 
 
 def authenticate(
@@ -130,6 +147,7 @@ def authenticate(
     Raises:
         LoginDenied: a check said no.
         LoginForbidden: the client's address is not allowed.
+        TemplateError: the role's policies can't be made from the claims.
     """
     if isinstance(token, str):
         token = open_token(token, prepared, connection)
@@ -185,6 +203,7 @@ def grant(claims: VerifiedClaims, prepared: PreparedRole, connection: Connection
 
     Raises:
         LoginDenied: a check said no.
+        TemplateError: as `granted_policies`.
         LoginForbidden: the token must be bound to an address, and the host gave none.
     """
     name = alias_name(claims, prepared.user_claim)
@@ -193,9 +212,9 @@ def grant(claims: VerifiedClaims, prepared: PreparedRole, connection: Connection
     for bound in prepared.bound_claims:
         bound.check(claims)
     role = prepared.role
-    check_policies(role)
     return Auth(
         **prepared.auth_fields,
+        policies=granted_policies(claims, prepared),
         display_name=name,
         metadata=metadata,
         alias=Alias(name=name, metadata=metadata, custom_metadata=role.alias_metadata or {}),
@@ -251,151 +270,15 @@ def check_algorithm(token: UnverifiedToken, allowed: Sequence[str] | None) -> No
         )
 
 
-def check_claim_names(claims: VerifiedClaims) -> None:
-    """No name differs from a registered one by case folding alone, as "SUB" or a long s.
-
-    Differs from Vault and OpenBao on cap 0.13.0: there the folded claim could be the one that
-    is checked while the exact one is used (cap#191, SECVULN-47712).
+def granted_policies(claims: VerifiedClaims, prepared: PreparedRole) -> tuple[str, ...]:
+    """The role's policies, or what its templates make of the claims.
 
     Raises:
-        LoginDenied: `claim_name`.
+        TemplateError: a template can't be evaluated, or gives what may not be a policy's name.
     """
-    for name in claims:
-        # Folding never shortens a text, so most names are passed over by their length.
-        if len(name) <= _LONGEST_REGISTERED and name not in REGISTERED_CLAIMS:
-            registered = name.casefold()
-            if registered in REGISTERED_CLAIMS:
-                raise LoginDenied(
-                    "claim_name",
-                    f'the token has a claim whose name differs from "{registered}" only by case',
-                    claim=registered,
-                )
-
-
-def check_registered_types(claims: VerifiedClaims) -> list[str] | None:
-    """`iss`, `sub` and `jti` are text or null, `aud` is text or a list of text (RFC 7519 4.1).
-
-    Dates are `timing.Dates.of`'s.
-
-    Returns:
-        The audiences; None without `aud`.
-
-    Raises:
-        LoginDenied: `claim_type`.
-    """
-    for name in ("iss", "sub", "jti"):
-        value = claims.get(name)
-        if value is not None and not isinstance(value, str):
-            raise _wrong_type(name, "text", kind_of(value))
-    if "aud" not in claims:
-        return None
-    audience = claims["aud"]
-    if isinstance(audience, str):
-        return [audience]
-    if not isinstance(audience, list):
-        raise _wrong_type("aud", "text or a list of text", kind_of(audience))
-    for each in audience:
-        if not isinstance(each, str):
-            raise _wrong_type("aud", "text or a list of text", f"a list with {kind_of(each)}")
-    return audience
-
-
-def _wrong_type(name: str, expected: str, received: str) -> LoginDenied:
-    return LoginDenied(
-        "claim_type",
-        f'claim "{name}" must be {expected}, is {received}',
-        claim=name,
-        expected=expected,
-        received=received,
-    )
-
-
-def check_issuer(claims: VerifiedClaims, bound_issuer: str) -> None:
-    """`iss` is the configured one, whole and byte for byte; "" binds nothing.
-
-    Raises:
-        LoginDenied: `issuer_mismatch`.
-    """
-    if bound_issuer and claims.get("iss") != bound_issuer:
-        raise _mismatch("issuer_mismatch", claims, "iss", "the configured bound_issuer")
-
-
-def check_subject(claims: VerifiedClaims, bound_subject: str) -> None:
-    """`sub` is the role's, byte for byte; "" binds nothing.
-
-    Raises:
-        LoginDenied: `subject_mismatch`.
-    """
-    if bound_subject and claims.get("sub") != bound_subject:
-        raise _mismatch("subject_mismatch", claims, "sub", "the role's bound_subject")
-
-
-def _mismatch(code: str, claims: VerifiedClaims, name: str, expected: str) -> LoginDenied:
-    missing = claims.get(name) is None
-    return LoginDenied(
-        code,
-        f'claim "{name}" is missing' if missing else f'claim "{name}" is not {expected}',
-        claim=name,
-        expected=expected,
-        received="nothing" if missing else "another text",
-    )
-
-
-def check_bound_audience(audience: Sequence[str] | None, bound: frozenset[str]) -> None:
-    """A role with audiences takes tokens for one of them only.
-
-    Raises:
-        LoginDenied: `audience_missing`, `audience_mismatch`.
-    """
-    if not bound:
-        return
-    if not audience:
-        raise LoginDenied(
-            "audience_missing",
-            'claim "aud" is missing, and the role has bound_audiences',
-            claim="aud",
-            expected="one of the role's bound_audiences",
-            received="nothing",
-        )
-    if bound.isdisjoint(audience):
-        raise LoginDenied(
-            "audience_mismatch",
-            'claim "aud" does not match any of the role\'s bound_audiences',
-            claim="aud",
-            expected="one of the role's bound_audiences",
-            received="others",
-        )
-
-
-def check_unbound_audience(audience: Sequence[str] | None, bound: frozenset[str]) -> None:
-    """A role without audiences takes no token that is meant for someone (CVE-2024-5798).
-
-    Differs from Vault: `""` is an audience too, as in OpenBao.
-
-    Raises:
-        LoginDenied: `audience_unbound`.
-    """
-    if audience and not bound:
-        raise LoginDenied(
-            "audience_unbound",
-            "audience claim found in JWT but no audiences bound to the role",
-            claim="aud",
-            expected="nothing",
-            received="an audience",
-        )
-
-
-def check_policies(role: Role) -> None:
-    """Policies are what they seem: templates that nobody evaluates grant nothing.
-
-    Raises:
-        LoginDenied: `policy_templates`.
-    """
-    if role.token_policies_template_claims:
-        raise LoginDenied(
-            "policy_templates",
-            "the role has token_policies_template_claims set, which this version does not support",
-        )
+    if prepared.templates is None:
+        return prepared.role.token_policies or ()
+    return prepared.templates.render(claims)
 
 
 def token_cidrs(role: Role, connection: Connection | None) -> tuple[str, ...]:
