@@ -14,7 +14,7 @@ from vault_jwt_plugin.jwt_auth.path_role import (
 )
 from vault_jwt_plugin.jwt_auth.role import Role
 from vault_jwt_plugin.jwt_auth.role_fields import NAME_FIELD, ROLE_FIELDS
-from vault_jwt_plugin.sdk import FieldData, TokenType, UserError, by_name
+from vault_jwt_plugin.sdk import FieldData, InternalError, TokenType, UserError, by_name
 
 SECOND = 1_000_000_000
 MAX_LEASE = 2_764_800 * SECOND
@@ -85,6 +85,11 @@ ACCEPTED = [
     ({"token_type": "service"}, {"token_type": TokenType.SERVICE}),
     ({"token_type": "default"}, {"token_type": TokenType.DEFAULT}),
     ({"token_type": ""}, {"token_type": TokenType.DEFAULT}),
+    (
+        {"token_policies_template_claims": True, "token_policies": "dev-{{ .sub }},fixed"},
+        {"token_policies_template_claims": True, "token_policies": ("dev-{{ .sub }}", "fixed")},
+    ),
+    ({"token_policies": "{{"}, {"token_policies": ("{{",)}),
     ({"policies": "B,a,a"}, {"policies": ("a", "b"), "token_policies": ("a", "b")}),
     ({"policies": "x,Root"}, {"policies": ("root",), "token_policies": ("root",)}),
     ({"policies": "x", "token_policies": "Y"}, {"policies": ("Y",), "token_policies": ("Y",)}),
@@ -265,6 +270,16 @@ def test_refused(sent, text):
     with pytest.raises(UserError) as caught:
         written(LEAST | sent)
     assert caught.value.message == text
+
+
+@pytest.mark.parametrize("policies", [["a", ""], ["a", "{{ .sub"]], ids=["empty", "open"])
+def test_policies_that_are_no_templates_are_openbaos_500(policies):
+    with pytest.raises(InternalError) as caught:
+        written(LEAST | {"token_policies_template_claims": True, "token_policies": policies})
+    assert caught.value.code == "policy_template_invalid"
+    assert caught.value.message.startswith(
+        "failed to parse 'token_policies' as templates: policy 2"
+    )
 
 
 COERCION = 'Field validation failed: error converting input for field "{}": expected {}'

@@ -198,6 +198,23 @@ def _check_result(role: Role) -> None:
             "must have at least one bound constraint when creating/updating a role: "
             "'bound_audiences', 'bound_subject', 'bound_claims' or 'token_bound_cidrs'"
         )
+    if role.token_policies_template_claims:
+        _check_templates(role)
+
+
+def _check_templates(role: Role) -> None:
+    from vault_jwt_plugin.jwt_auth.policy_templates import (  # noqa: PLC0415 - few roles need it
+        PolicyTemplates,
+        TemplateSyntaxError,
+    )
+
+    try:
+        PolicyTemplates.parse(role.token_policies or ())
+    except TemplateSyntaxError as error:
+        # OpenBao's status, though it is the caller's mistake.
+        raise InternalError(
+            f"failed to parse 'token_policies' as templates: {error.message}", code=error.code
+        ) from error
 
 
 def warnings_of(role: Role, *, max_lease_ttl_ns: int) -> tuple[str, ...]:
