@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.hosts import issuer
 from tests.hosts import plugin as plugins
 from tests.hosts.discover import Absent, Host, find_hosts
+from tests.hosts.server import DevServer
 
 _HOST_OF_TEST = pytest.StashKey[dict[str, str]]()
 _RAN = pytest.StashKey[Counter[str]]()
@@ -116,3 +118,25 @@ def pytest_terminal_summary(
 def plugin(request: pytest.FixtureRequest) -> plugins.Plugin:
     """The plugin under test, as --plugin says."""
     return plugins.choose(request.config.getoption("--plugin"))
+
+
+@pytest.fixture(scope="session")
+def issuers() -> Iterator[issuer.Issuers]:
+    """Issuers on the loopback, right and wrong ones."""
+    with issuer.issuers() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def server(host: Host, plugin: plugins.Plugin) -> Iterator[DevServer]:
+    """The host with ours registered as `jwt`, and one mount of ours that keeps its process.
+
+    Hosts end a plugin's process with its last mount: without this one every test would wait for
+    a new start.
+    """
+    with DevServer(host) as running:
+        plugins.register(running, plugin)
+        builtin = plugin.kind == "builtin"
+        version = plugins.builtin_version(running) if builtin else plugin.version
+        plugins.enable(running, "keeper", version=version)
+        yield running

@@ -184,13 +184,6 @@ CASES: tuple[Case, ...] = (
     roles("alias-period-above-mount", {"period": "10000h"}),
     roles("alias-batch-period", {"token_type": "batch", "period": "1h"}),
     # What one family alone has.
-    roles("alias-metadata", {"alias_metadata": {"team": "x"}}, families=("vault",)),
-    roles(
-        "alias-metadata-resets",
-        {"alias_metadata": {"team": "x"}},
-        {"role_type": "jwt"},
-        families=("vault",),
-    ),
     roles("strict-ip", {"token_strictly_bind_ip": True}, families=("bao",)),
     roles(
         "strict-ip-with-cidrs",

@@ -1,4 +1,4 @@
-"""One server per host, with ours registered as `jwt` beside the builtin method of that name."""
+"""Two mounts on one host: the builtin method, and ours, registered as `jwt` beside it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.differential.world import Actor, World
-from tests.hosts.discover import Host
-from tests.hosts.issuer import Authority, Issuer, standard_routes
-from tests.hosts.plugin import Plugin, builtin_version, enable, register
-from tests.hosts.server import DevServer, free_port
+from tests.hosts.issuer import Issuers
+from tests.hosts.plugin import Plugin, builtin_version, enable
+from tests.hosts.server import DevServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arena:
-    """A running host on which both methods can be mounted."""
+    """A running host on which both methods can be mounted.
+
+    Attributes:
+        is_self_test: The builtin method stands in for ours, so nothing at all may differ.
+    """
 
     server: DevServer
     builtin: str
@@ -35,30 +38,14 @@ class Arena:
 
 
 @pytest.fixture(scope="session")
-def world() -> Iterator[World]:
-    """The issuers, and the texts that name them."""
-    authority, stranger = Authority.make("test CA"), Authority.make("another CA")
-    with Issuer() as http, Issuer(authority) as https:
-        for issuer in (http, https):
-            standard_routes(issuer)
-        dead = f"http://127.0.0.1:{free_port()}"
-        yield World(http=http, https=https, authority=authority, stranger=stranger, dead=dead)
-
-
-@pytest.fixture(scope="session")
-def arena(host: Host, plugin: Plugin, world: World) -> Iterator[Arena]:
-    """The host with ours registered, and one mount of ours that keeps its process alive."""
-    with DevServer(host) as server:
-        builtin = builtin_version(server)
-        register(server, plugin)
-        ours = builtin if plugin.kind == "builtin" else plugin.version
-        # Hosts end a plugin's process with its last mount; without this one every case would
-        # wait for a new start.
-        enable(server, "keeper", version=ours)
-        yield Arena(
-            server=server,
-            builtin=builtin,
-            ours=ours,
-            world=world,
-            is_self_test=plugin.kind == "builtin",
-        )
+def arena(server: DevServer, plugin: Plugin, issuers: Issuers) -> Arena:
+    """The host of the session, which has ours registered."""
+    builtin = builtin_version(server)
+    is_self_test = plugin.kind == "builtin"
+    return Arena(
+        server=server,
+        builtin=builtin,
+        ours=builtin if is_self_test else plugin.version,
+        world=World(issuers=issuers),
+        is_self_test=is_self_test,
+    )

@@ -122,15 +122,7 @@ class Tune:
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """A rate limit for logins with one role, which makes the host ask for a login's role."""
-
-    role: str
-    rate: float
-
-
-Step = Call | Login | Renew | Group | Tune | Quota
+Step = Call | Login | Renew | Group | Tune
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

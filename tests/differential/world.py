@@ -14,13 +14,12 @@ from tests.differential.steps import (
     Group,
     Login,
     Now,
-    Quota,
     Renew,
     Step,
     Tune,
 )
 from tests.hosts.client import Reply
-from tests.hosts.issuer import Authority, Issuer, certificate_pem
+from tests.hosts.issuer import Issuers, certificate_pem
 from tests.hosts.plugin import Mount
 from tests.hosts.tokens import make_jwt, public_pem
 
@@ -36,11 +35,7 @@ _MOMENTS |= {"last_renewal_time"}
 class World:
     """What the texts in a step's data stand for."""
 
-    http: Issuer
-    https: Issuer
-    authority: Authority
-    stranger: Authority
-    dead: str
+    issuers: Issuers
 
     def resolve(self, value: Any) -> Any:
         """The value with every text that starts with `$` replaced, at any depth."""
@@ -67,9 +62,13 @@ class World:
                 return f"{public_pem('rsa')},{public_pem('ec256')}"
             case "$led":
                 return f"Bag Attributes: none\n{public_pem(name)}"
-        replaced = text.replace("$https", self.https.url).replace("$http", self.http.url)
-        replaced = replaced.replace("$dead", self.dead).replace("$other-ca", self.stranger.pem)
-        return replaced.replace("$ca", self.authority.pem)
+        replaced = text.replace("$https", self.issuers.https.url).replace(
+            "$http", self.issuers.http.url
+        )
+        replaced = replaced.replace("$dead", self.issuers.dead).replace(
+            "$other-ca", self.issuers.stranger.pem
+        )
+        return replaced.replace("$ca", self.issuers.authority.pem)
 
 
 def token_of(login: Login) -> Any:
@@ -111,8 +110,6 @@ class Actor:
                 return self._observe(self.mount.client.post(path, dict(step.data)))
             case Group():
                 return self._group(step)
-            case Quota():
-                return self._quota(step)
 
     def _call(self, step: Call) -> Reply:
         data = self.world.resolve(step.data)
@@ -159,16 +156,6 @@ class Actor:
             "canonical_id": group,
         }
         return {"status": client.must("POST", "identity/group-alias", alias).status}
-
-    def _quota(self, step: Quota) -> dict[str, Any]:
-        request = {
-            "path": f"auth/{self.mount.path}/login",
-            "role": step.role,
-            "rate": step.rate,
-            "interval": "60s",
-        }
-        path = f"sys/quotas/rate-limit/{self.mount.path}"
-        return self._observe(self.mount.client.post(path, request))
 
     def _observe(self, reply: Reply) -> dict[str, Any]:
         return {

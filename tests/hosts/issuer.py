@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import datetime as dt
 import functools
 import ipaddress
 import json
@@ -10,9 +11,9 @@ import ssl
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Self
 
 from cryptography import x509
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.hosts.server import free_port
 from tests.hosts.tokens import jwk, private_key
 
 _DISCOVERY = "/.well-known/openid-configuration"
@@ -76,15 +78,15 @@ def _name_of(certificate: x509.Certificate) -> str:
 
 
 def _builder(subject: str, issuer: str, key: Any, *, days: int = 1) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days))
     )
 
 
@@ -99,7 +101,7 @@ def certificate_pem(key_name: str, *, expired: bool = False) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def padded_discovery(base: str) -> dict[str, Any]:
+def discovery_document(base: str) -> dict[str, Any]:
     """A discovery document, OpenID Connect Discovery 3, whose issuer is `base`."""
     root = base.rstrip("/")
     return {
@@ -154,7 +156,7 @@ class Issuer:
     def put_issuer(self, path: str, keys: list[dict[str, Any]], *, slash: bool = False) -> None:
         """Serve a whole issuer below `path`; `slash`: its name ends in one."""
         base = f"{self.url}{path}" + ("/" if slash else "")
-        self.put_json(f"{path}{_DISCOVERY}", padded_discovery(base))
+        self.put_json(f"{path}{_DISCOVERY}", discovery_document(base))
         self.put_json(f"{path}/jwks", {"keys": keys})
 
     def __enter__(self) -> Self:
@@ -169,6 +171,8 @@ class Issuer:
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
+            timeout = 10
+
             def do_GET(self) -> None:
                 issuer.hits[self.path] += 1
                 missing = (404, "text/plain", b"not found")
@@ -190,10 +194,6 @@ class Issuer:
                 except (ssl.SSLError, ConnectionError):
                     self.close_connection = True
 
-            def setup(self) -> None:
-                self.timeout = 10
-                super().setup()
-
         return Handler
 
 
@@ -211,6 +211,28 @@ def standard_routes(issuer: Issuer) -> None:
     issuer.put_json("/jwks-list", [])
     issuer.put_text("/html", "<html>sign in</html>")
     issuer.put_text("/error", "oops", status=500)
-    issuer.put_json(f"/wrong-issuer{_DISCOVERY}", padded_discovery("https://elsewhere.example"))
+    issuer.put_json(f"/wrong-issuer{_DISCOVERY}", discovery_document("https://elsewhere.example"))
     issuer.put_text(f"/html-issuer{_DISCOVERY}", "<html>sign in</html>")
     issuer.put_json(f"/no-jwks{_DISCOVERY}", {"issuer": f"{issuer.url}/no-jwks"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuers:
+    """The issuers of a test run. `dead` is the address of one that is down."""
+
+    http: Issuer
+    https: Issuer
+    authority: Authority
+    stranger: Authority
+    dead: str
+
+
+@contextlib.contextmanager
+def issuers() -> Iterator[Issuers]:
+    """Issuers with the standard routes, serving for the length of a `with` block."""
+    authority, stranger = Authority.make("test CA"), Authority.make("another CA")
+    with Issuer() as http, Issuer(authority) as https:
+        for issuer in (http, https):
+            standard_routes(issuer)
+        dead = f"http://127.0.0.1:{free_port()}"
+        yield Issuers(http=http, https=https, authority=authority, stranger=stranger, dead=dead)
