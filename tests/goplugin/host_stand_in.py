@@ -174,6 +174,7 @@ def started(command=None, *, identity=None, **environ):
     ) as process:
         try:
             assert process.stdout is not None
+            assert process.stderr is not None
             ready, _, _ = select.select([process.stdout], [], [], 30)
             assert ready, "no handshake line"
             line = process.stdout.readline()

@@ -1,6 +1,7 @@
 """Log records in, lines that no host dies of out."""
 
-import datetime
+import contextlib
+import datetime as dt
 import enum
 import json
 import logging
@@ -89,7 +90,7 @@ def test_levels_are_those_that_hosts_know(number, level):
 
 def test_an_ordinary_line():
     made = record("role %s written", "demo", fields={"mount": "auth/jwt/", "roles": 3})
-    made.created = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC).timestamp()
+    made.created = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC).timestamp()
     assert entry(made) == {
         "@level": "info",
         "@message": "role demo written",
@@ -300,11 +301,8 @@ def pipe():
     os.set_blocking(writer, False)
     yield reader, writer
     os.close(writer)
-    if reader is not None:
-        try:
-            os.close(reader)
-        except OSError:
-            pass
+    with contextlib.suppress(OSError):
+        os.close(reader)
 
 
 def read_lines(reader, count):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,8 @@ def pids_of(pidfds):
     assert pidfds is not None
     pids = []
     for fd in pidfds:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
-            pids += [int(line.split()[1]) for line in info if line.startswith("Pid:")]
+        info = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines()
+        pids += [int(line.split()[1]) for line in info if line.startswith("Pid:")]
         os.close(fd)
     return pids
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -172,5 +173,5 @@ def test_a_wrapped_hosts_variables_are_not_believed(frozen, monkeypatch):
 
 
 def test_nothing_is_unpacked_when_not_frozen(monkeypatch, tmp_path):
-    monkeypatch.setenv("STATICX_BUNDLE_DIR", os.path.dirname(sys.executable))
+    monkeypatch.setenv("STATICX_BUNDLE_DIR", str(Path(sys.executable).parent))
     assert program.bundle_dir() is None

@@ -17,7 +17,7 @@ OURS = tls.Identity.generate()
 
 
 def connect(client, server, *, server_hostname="localhost"):
-    """Both ends' handshake in memory, then a byte each way; the client's and the server's object."""
+    """Both ends' handshake in memory, and a byte; the client's and the server's object."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         client.wrap_bio(to_client, to_server, server_hostname=server_hostname),
@@ -60,7 +60,7 @@ def test_we_connect_to_the_host(version):
 
 def test_another_certificate_of_the_same_name_is_refused():
     stranger = OTHER.context(OURS.certificate_der, server=False)
-    with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
+    with pytest.raises(ssl.SSLError, match="certificate verify failed"):
         connect(stranger, tls.server_context(OURS, HOST.certificate_pem))
 
 
@@ -80,9 +80,7 @@ def test_an_impostor_of_the_host_is_refused():
 def test_another_name_is_refused():
     host = HOST.context(OURS.certificate_der, server=True)
     with pytest.raises(ssl.SSLError, match="Hostname mismatch"):
-        connect(
-            tls.client_context(OURS, HOST.certificate_pem), host, server_hostname="example.com"
-        )
+        connect(tls.client_context(OURS, HOST.certificate_pem), host, server_hostname="example.com")
 
 
 def test_old_tls_is_refused():

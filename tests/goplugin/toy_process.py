@@ -7,8 +7,10 @@ import ctypes
 import json
 import logging
 import os
+import resource
 import sys
 import time
+from pathlib import Path
 
 from vault_jwt_plugin import goplugin, rpc
 
@@ -54,16 +56,14 @@ class Toy:
         if behaviour == "hang":
             await asyncio.Event().wait()
         if behaviour == "stick":
-            time.sleep(60)
+            _stick_fast()
         if behaviour == "fail":
             raise RuntimeError("will not close")
 
 
 def _facts() -> bytes:
-    import resource
-
-    with open("/proc/self/status", encoding="utf-8") as file:
-        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     umask = os.umask(0)
     os.umask(umask)
     return json.dumps(
@@ -79,6 +79,7 @@ def _facts() -> bytes:
 
 def _print(_call: rpc.Call, message: bytes) -> bytes:
     print(message.decode(), flush=True)
+    assert sys.__stdout__ is not None
     sys.__stdout__.write("the old object\n")
     sys.__stdout__.flush()
     os.write(1, b"from C\n")
@@ -86,14 +87,21 @@ def _print(_call: rpc.Call, message: bytes) -> bytes:
 
 
 def _log(_call: rpc.Call, message: bytes) -> bytes:
-    logging.getLogger("vault_jwt_plugin.toy").info("asked to", extra={"fields": json.loads(message)})
+    logging.getLogger("vault_jwt_plugin.toy").info(
+        "asked to", extra={"fields": json.loads(message)}
+    )
     logging.getLogger("urllib3").debug("GET /?code=secret")
     return b""
 
 
 def _stick(_call: rpc.Call, _message: bytes) -> bytes:
-    time.sleep(60)
+    logging.getLogger("vault_jwt_plugin.toy").info("about to stick")
+    _stick_fast()
     return b""
+
+
+def _stick_fast() -> None:
+    time.sleep(60)
 
 
 async def _wait(_call: rpc.Call, _message: bytes) -> bytes:

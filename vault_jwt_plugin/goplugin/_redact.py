@@ -9,8 +9,8 @@ import re
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{1,64}-----.*?(?:-----END [A-Z0-9 ]{1,64}-----|\Z)", re.DOTALL
 )
-# Two parts are enough: a text cut off inside a token still tells its claims. Looked for only where a
-# run of such characters begins, or a long run without a dot would take quadratic time.
+# Two parts are enough: a text cut off inside a token still tells its claims. Looked for only where
+# a run of such characters begins, or a long run without a dot would take quadratic time.
 _COMPACT = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,4}")
 _HOST_TOKEN = re.compile(r"\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{24,}")
 

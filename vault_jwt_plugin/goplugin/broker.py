@@ -68,9 +68,9 @@ class Broker:
                 server_hostname=SERVER_NAME,
                 timeout_s=_CONNECT_TIMEOUT_S,
             )
-        except (OSError, TimeoutError, rpc.RPCError) as error:
+        except rpc.RPCError as error:
             raise BrokerError(
-                f"connection {service_id} to the host failed: {error or type(error).__name__}",
+                f"connection {service_id} to the host failed: {error.message}",
                 service_id=service_id,
             ) from error
 

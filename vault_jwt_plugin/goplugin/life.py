@@ -1,9 +1,10 @@
 """How the process ends, whoever decides it, and that nothing of it is left.
 
 A host waits without limit for the end of our stdout and stderr, with its plugin catalog locked, and
-its SIGKILL reaches only the process that it started. That may be a launcher: the one-file program
-is up to three processes, static launcher -> PyInstaller launcher -> this one. So a thread, which
-works even while the event loop is stuck, watches every ancestor up to the host and the pipe to it.
+its SIGKILL reaches only the process that it started. That may be a launcher: the one-file
+program's is static (staticx), PyInstaller's own one-file form has another in between. So a thread,
+which works even while the event loop is stuck, watches every ancestor up to the host, and the pipe
+to it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from vault_jwt_plugin.goplugin.broker import Broker
 from vault_jwt_plugin.goplugin.errors import StartError
 from vault_jwt_plugin.goplugin.handshake import format_line
 from vault_jwt_plugin.goplugin.hardening import harden, lock_memory
-from vault_jwt_plugin.goplugin.life import EXIT_WITHIN_S, Life, one_file_dir
+from vault_jwt_plugin.goplugin.life import EXIT_WITHIN_S, Life, unpacked_folders
 from vault_jwt_plugin.goplugin.listener import Listener, listen
 from vault_jwt_plugin.goplugin.services import own_methods
 
@@ -112,8 +112,11 @@ def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life:
     server_tls = tls.server_context(identity, request.client_certificate)
     client_tls = tls.client_context(identity, request.client_certificate)
     plugin = make_plugin()
+    # In what a launcher unpacked: should this process be killed, the launcher removes the socket.
     listener = listen(
-        socket_dir=request.socket_dir, group=request.socket_group, own_dir=one_file_dir()
+        socket_dir=request.socket_dir,
+        group=request.socket_group,
+        own_dir=next(iter(unpacked_folders()), None),
     )
     life.leaves(listener.remains)
     if listener.remark:
@@ -139,7 +142,7 @@ async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> N
     broker = Broker(parts.client_tls)
     methods = {
         **parts.plugin.methods(broker),
-        **own_methods(broker, shutdown=stop_soon),
+        **own_methods(broker, shutdown=stop_soon, stopping=stop),
     }
     server = rpc.Server(methods, tls=parts.server_tls)
     server.start(parts.listener.socket)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -11,6 +10,7 @@ from vault_jwt_plugin import rpc
 from vault_jwt_plugin.pb import health_pb2
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from vault_jwt_plugin.goplugin.broker import Broker
@@ -21,13 +21,24 @@ _SERVICE_NAMES = frozenset(
 _EMPTY = b""  # plugin.Empty has no fields.
 
 
-def own_methods(broker: Broker, *, shutdown: Callable[[], None]) -> rpc.Methods:
+def own_methods(
+    broker: Broker, *, shutdown: Callable[[], None], stopping: asyncio.Event
+) -> rpc.Methods:
     """The methods that belong to go-plugin itself.
 
     Args:
         broker: takes the host's announcements.
         shutdown: called once per `Shutdown`; must not wait.
+        stopping: ends the idle streams, which would otherwise outlast every grace period.
     """
+
+    async def stream_stdio(_stream: rpc.ServerStream) -> None:
+        # Empty: both hosts throw the data away.
+        await stopping.wait()
+
+    async def watch_health(stream: rpc.ServerStream) -> None:
+        await stream.send(_first_health(await stream.receive() or b""))
+        await stopping.wait()  # It never changes: a process that stops serving is gone.
 
     def shut_down(_call: rpc.Call, _message: bytes) -> bytes:
         shutdown()
@@ -36,9 +47,9 @@ def own_methods(broker: Broker, *, shutdown: Callable[[], None]) -> rpc.Methods:
     return {
         "/plugin.GRPCBroker/StartStream": rpc.streaming(broker.serve_stream),
         "/plugin.GRPCController/Shutdown": rpc.unary(shut_down),
-        "/plugin.GRPCStdio/StreamStdio": rpc.streaming(_stream_stdio),
+        "/plugin.GRPCStdio/StreamStdio": rpc.streaming(stream_stdio),
         "/grpc.health.v1.Health/Check": rpc.unary(_check_health),
-        "/grpc.health.v1.Health/Watch": rpc.streaming(_watch_health),
+        "/grpc.health.v1.Health/Watch": rpc.streaming(watch_health),
     }
 
 
@@ -61,27 +72,17 @@ def multiplex_id(call: rpc.Call) -> str:
     return instance
 
 
-async def _stream_stdio(_stream: rpc.ServerStream) -> None:
-    """Nothing, for as long as the host listens: both hosts throw the data away."""
-    await asyncio.Event().wait()
-
-
 def _check_health(_call: rpc.Call, message: bytes) -> bytes:
     if _service(message) not in _SERVICE_NAMES:
         raise rpc.RPCError(rpc.StatusCode.NOT_FOUND, "unknown service")
     return _status(health_pb2.HealthCheckResponse.SERVING)
 
 
-async def _watch_health(stream: rpc.ServerStream) -> None:
-    known = _service(await stream.receive() or b"") in _SERVICE_NAMES
-    await stream.send(
-        _status(
-            health_pb2.HealthCheckResponse.SERVING
-            if known
-            else health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        )
-    )
-    await asyncio.Event().wait()  # It never changes: a process that stops serving is gone.
+def _first_health(message: bytes) -> bytes:
+    # Unlike Check, Watch answers for an unknown service: it may yet come.
+    known = _service(message) in _SERVICE_NAMES
+    kinds = health_pb2.HealthCheckResponse
+    return _status(kinds.SERVING if known else kinds.SERVICE_UNKNOWN)
 
 
 def _service(message: bytes) -> str:
