@@ -1,0 +1,239 @@
+"""Policies whose names are made from the token's claims (`token_policies_template_claims`).
+
+OpenBao evaluates each policy of such a role as a Go text/template over the verified claims
+(builtin/credential/jwt/path_role.go, maybeTemplatePolicies). This is the part of that language
+that policy names need, with the same results (the tests compare with Go's own): fields, variables,
+pipelines, `if`, `with`, `range`, and the functions of OpenBao and of the language. All else is
+refused by name when the role is written.
+
+    UserError
+    +-- TemplateSyntaxError    policy_template_invalid, at the role's write
+    +-- TemplateError          at a login:
+                               policy_template_claim_missing, the token lacks a claim
+                               policy_template_failed, the template can't be evaluated on it
+                               policy_name_refused, the result may not be a policy's name
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import time
+import uuid as uuids
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vault_jwt_plugin.jwt_auth import _template_parser as parser
+from vault_jwt_plugin.jwt_auth._template_functions import Environment
+from vault_jwt_plugin.jwt_auth._template_lexer import MalformedTemplateError
+from vault_jwt_plugin.jwt_auth._template_limits import (
+    MAX_POLICIES,
+    MAX_TEMPLATE_LENGTH,
+    ClaimMissingError,
+    EvaluationError,
+    Meter,
+)
+from vault_jwt_plugin.jwt_auth._template_operands import ROOT, Run
+from vault_jwt_plugin.jwt_auth._template_statements import Statement, run_all
+from vault_jwt_plugin.jwt_auth._template_values import join
+from vault_jwt_plugin.sdk.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import tzinfo
+
+# Go's unicode.IsSpace; str.strip() also takes U+001C to U+001F.
+_SPACES = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+)
+_SPACES += "\u2028\u2029\u202f\u205f\u3000"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ROOT_POLICY = "root"
+_BASE62 = string.ascii_uppercase + string.ascii_lowercase + string.digits
+
+
+class TemplateSyntaxError(UserError):
+    """A policy is not a template that is supported.
+
+    Attributes:
+        policy: its number in the role's list, from 1.
+        position: the character of it, from 1; None when it is not about one place.
+        construct: the word or sign that is refused.
+    """
+
+    code = "policy_template_invalid"
+
+    def __init__(self, reason: str, *, policy: int, position: int | None, construct: str) -> None:
+        super().__init__(f"{_place(policy, position)}: {reason}")
+        self.policy = policy
+        self.position = position
+        self.construct = construct
+
+
+class TemplateError(UserError):
+    """A policy's name could not be made from the claims. No claim's value is in the text.
+
+    Attributes:
+        policy: its number in the role's list, from 1.
+        position: the character of its template, from 1; None when it is not about one place.
+    """
+
+    def __init__(self, reason: str, *, code: str, policy: int, position: int | None) -> None:
+        super().__init__(f"{_place(policy, position)}: {reason}", code=code)
+        self.policy = policy
+        self.position = position
+
+
+def random_base62(length: int) -> str:
+    """That many random letters and digits (base62.Random)."""
+    return "".join(secrets.choice(_BASE62) for _ in range(length))
+
+
+def random_uuid() -> str:
+    """A random UUID's text (uuid.GenerateUUID)."""
+    return str(uuids.uuid4())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyTemplates:
+    """The parsed policies of a role.
+
+    Attributes:
+        static: the names of the policies that are no templates; sorted, without duplicates.
+        templates: (number in the role's list, statements) of the others.
+    """
+
+    static: tuple[str, ...]
+    templates: tuple[tuple[int, tuple[Statement, ...]], ...]
+
+    @classmethod
+    def parse(cls, policies: Sequence[str]) -> PolicyTemplates:
+        """Parse the policies of a role.
+
+        Raises:
+            TemplateSyntaxError: one of them is empty, too long, or no template that is supported,
+                or there are too many.
+        """
+        if len(policies) > MAX_POLICIES:
+            raise TemplateSyntaxError(
+                f"a role whose policies are templates has at most {MAX_POLICIES} of them",
+                policy=MAX_POLICIES + 1,
+                position=None,
+                construct="",
+            )
+        static: set[str] = set()
+        templates: list[tuple[int, tuple[Statement, ...]]] = []
+        for number, policy in enumerate(policies, 1):
+            statements = _parse(policy, number)
+            if "{{" in policy:
+                templates.append((number, statements))
+            else:
+                static.add(policy.strip(_SPACES))
+        static.discard("")
+        return cls(static=tuple(sorted(static)), templates=tuple(templates))
+
+    def render(
+        self,
+        claims: Mapping[str, Any],
+        *,
+        random: Callable[[int], str] = random_base62,
+        uuid: Callable[[], str] = random_uuid,
+        now_ns: Callable[[], int] = time.time_ns,
+        zone: tzinfo | None = None,
+    ) -> tuple[str, ...]:
+        """The policies for these claims: trimmed, without empty ones and duplicates, sorted.
+
+        Args:
+            claims: the verified claims, decoded JSON; other numbers than int are Decimals.
+            random: makes the text of the function `random`, of the length given.
+            uuid: makes the text of the function `uuid`.
+            now_ns: the clock, nanoseconds since 1970.
+            zone: the time zone of the function `timestamp`; None is the process's own, as in Go.
+
+        Raises:
+            TemplateError: a claim is missing, a template can't be evaluated, or a result is
+                refused as a policy's name.
+        """
+        if not self.templates:
+            return self.static
+        meter = Meter()
+        environment = Environment(random=random, uuid=uuid, now_ns=now_ns, zone=zone, meter=meter)
+        names = set(self.static)
+        for number, statements in self.templates:
+            run = Run(environment=environment, meter=meter, variables=[(ROOT, claims)])
+            try:
+                run_all(statements, run, claims)
+                name = _check_name(run.output)
+            except EvaluationError as error:
+                raise _template_error(error, number) from None
+            names.add(name)
+        names.discard("")
+        return tuple(sorted(names))
+
+
+class _NameRefusedError(EvaluationError):
+    """The result of a template may not be a policy's name."""
+
+
+def _check_name(output: Sequence[str]) -> str:
+    """The name that a template wrote, trimmed.
+
+    Raises:
+        _NameRefusedError: it is `root`, or holds what no policy's name holds.
+    """
+    name = "".join(output)
+    if not name.isprintable():
+        name = join([name]).strip(_SPACES)
+        if _CONTROL.search(name) is not None:
+            raise _NameRefusedError("the policy name holds a control character")
+        if _SURROGATE.search(name) is not None:
+            # A cut through a letter, or decoded bytes. The hosts' wire form is UTF-8.
+            raise _NameRefusedError("the policy name is not UTF-8")
+    name = name.strip(_SPACES)
+    # Hosts lower the names that they are given (CVE-2025-64761).
+    if name.lower() == _ROOT_POLICY:
+        raise _NameRefusedError('a template may not give the policy "root"')
+    return name
+
+
+def _parse(policy: str, number: int) -> tuple[Statement, ...]:
+    if not policy:
+        raise TemplateSyntaxError("is empty", policy=number, position=None, construct="")
+    if len(policy) > MAX_TEMPLATE_LENGTH:
+        raise TemplateSyntaxError(
+            f"has more than {MAX_TEMPLATE_LENGTH} characters",
+            policy=number,
+            position=None,
+            construct="",
+        )
+    surrogate = _SURROGATE.search(policy)
+    if surrogate is not None:
+        raise TemplateSyntaxError(
+            "a character is not Unicode",
+            policy=number,
+            position=surrogate.start() + 1,
+            construct=f"U+{ord(surrogate.group()):04X}",
+        )
+    try:
+        return parser.parse(policy)
+    except MalformedTemplateError as fault:
+        raise TemplateSyntaxError(
+            fault.reason, policy=number, position=fault.position + 1, construct=fault.construct
+        ) from None
+
+
+def _template_error(error: EvaluationError, policy: int) -> TemplateError:
+    if isinstance(error, ClaimMissingError):
+        code = "policy_template_claim_missing"
+    elif isinstance(error, _NameRefusedError):
+        code = "policy_name_refused"
+    else:
+        code = "policy_template_failed"
+    position = None if error.position is None else error.position + 1
+    return TemplateError(error.reason, code=code, policy=policy, position=position)
+
+
+def _place(policy: int, position: int | None) -> str:
+    return f"policy {policy}" if position is None else f"policy {policy}, character {position}"
