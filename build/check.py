@@ -12,7 +12,6 @@ import encodings.idna
 import importlib
 import json
 import pkgutil
-import socket
 import ssl
 import sys
 
@@ -54,7 +53,6 @@ def check() -> dict[str, object]:
         "protobuf": api_implementation.Type(),
         "openssl": ssl.OPENSSL_VERSION,
         "cryptography_openssl": backend.openssl_version_text(),
-        "localhost": sorted({str(info[4][0]) for info in socket.getaddrinfo("localhost", 443)}),
     }
 
 
