@@ -23,6 +23,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 _INDEXED_BYTES: Final = bytes(range(0x80, 0xFF))
 _MEMO_ENTRIES: Final = 256
+_MEMO_BLOCK_BYTES: Final = 128
 _TABLE_BYTES: Final = 4096
 # The top three bits of a dynamic table size update (RFC 7541 6.3): only at a block's start.
 _RESIZE: Final = 0x20
@@ -86,7 +87,7 @@ class Decoder:
             raise RemoteProtocolError(ErrorCode.COMPRESSION_ERROR, str(error)) from None
         fields = Fields(pairs)
         if _is_indexed_only(block):
-            if len(self._memo) < _MEMO_ENTRIES:
+            if len(self._memo) < _MEMO_ENTRIES and len(block) <= _MEMO_BLOCK_BYTES:
                 self._memo[block] = fields
         elif _newest(self._coder) is not newest or block[0] & 0xE0 == _RESIZE:
             self._memo.clear()

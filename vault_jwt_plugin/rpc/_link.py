@@ -115,6 +115,11 @@ class Link:
             _log.warning("HTTP/2 connection closed: %s", error)
             self.error = error
             self._loop.call_soon(self._transport.close)
+        except Exception as error:  # noqa: BLE001 - the boundary: our bug must not hang the peer
+            _log.exception("HTTP/2 connection closed by a bug of ours")
+            self.error = error
+            self.core.close(ErrorCode.INTERNAL_ERROR)
+            self._loop.call_soon(self._transport.close)
 
     def data_to_send(self) -> bytes:
         """What the core produced; arms the timers that its state needs."""
@@ -124,7 +129,7 @@ class Link:
                 self._limits.ping_ack_delay_s, self._release_acks
             )
         data = core.data_to_send()
-        if self._stall_timer is None and (core.blocked or self._transport.blocked_at is not None):
+        if core.blocked and self._stall_timer is None:
             self._stall_timer = self._loop.call_later(
                 self._limits.stall_timeout_s / 4, self._check_stalls
             )
@@ -203,9 +208,6 @@ class Link:
     def _check_stalls(self) -> None:
         self._stall_timer = None
         before = self._loop.time() - self._limits.stall_timeout_s
-        if self._transport.blocked_at is not None and self._transport.blocked_at <= before:
-            self.abort(TimeoutError("the peer reads nothing"))
-            return
         for stream in self.core.stalled_since(before):
             _log.warning("stream reset: the peer's flow control window stays shut")
             self.core.reset_stream(stream, ErrorCode.CANCEL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from vault_jwt_plugin.rpc import _frames
 from vault_jwt_plugin.rpc._frames import Flag, FrameType
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vault_jwt_plugin.rpc._hpack import Headers
+    from vault_jwt_plugin.rpc._listener import StreamSink
 
 # As plain numbers: enum arithmetic costs more than packing the frame.
 _DATA: Final = FrameType.DATA.value
@@ -61,13 +62,6 @@ class Stream:
         self.pending: deque[memoryview] | None = None
         self.pending_end: Headers | bool = False
         self.blocked_at = 0.0
-
-
-class StreamSink(Protocol):
-    """What the sending half tells the layer above."""
-
-    def stream_drained(self, stream: Stream) -> None:
-        """All data that waited for the peer's windows has left."""
 
 
 class SendingHalf:

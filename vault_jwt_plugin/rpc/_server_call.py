@@ -185,19 +185,23 @@ class ServerCall:
             return
         self._link.call_unary(self._stream, self.head, messages[0], running=self)
 
-    def run(self, work: Awaitable[None]) -> None:
-        """Run the handler in a task that this call owns."""
-        self._task = self._link.spawn(self._guard(work))
+    def run_unary(self, result: Awaitable[bytes]) -> None:
+        """Wait for a unary handler's result in a task that this call owns."""
+        self._task = self._link.spawn(self._guard(lambda: self._answer(result)))
+        # A task cancelled before its first step never touches the handler's coroutine.
+        self._task.add_done_callback(lambda _task: _let_go(result))
 
-    async def answer(self, result: Awaitable[bytes]) -> None:
-        """Wait for a unary handler and send what it returns."""
+    def run_streaming(self, handler: StreamHandler) -> None:
+        """Run a streaming handler in a task that this call owns."""
+        self._task = self._link.spawn(self._guard(lambda: self._serve(handler)))
+
+    async def _answer(self, result: Awaitable[bytes]) -> None:
         message = await result
         if not self.over:
             self.finish()
             self._link.answer(self._stream, message)
 
-    async def serve(self, handler: StreamHandler) -> None:
-        """Run a streaming handler to its end."""
+    async def _serve(self, handler: StreamHandler) -> None:
         await handler(self)
         if not self.over:
             self.finish()
@@ -227,9 +231,9 @@ class ServerCall:
         self._cancel_task()
         self._inbox.end(RPCError(StatusCode.CANCELLED, "the call is over"))
 
-    async def _guard(self, work: Awaitable[None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except asyncio.CancelledError:
             self.fail(RPCError(StatusCode.CANCELLED, "the handler was cancelled"))
             raise
@@ -257,3 +261,11 @@ class ServerCall:
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
+
+
+def _let_go(result: Awaitable[bytes]) -> None:
+    """End what nobody will await any more; nothing happens to what has ended."""
+    if isinstance(result, asyncio.Future):
+        result.cancel()
+    elif asyncio.iscoroutine(result):
+        result.close()

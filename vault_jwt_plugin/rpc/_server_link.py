@@ -70,7 +70,7 @@ class ServerLink(Link):
             self.core.send_headers(stream, head.refusal, end_stream=True)
         elif head.streaming is not None:
             call = self._begin(stream, head)
-            call.run(call.serve(head.streaming))
+            call.run_streaming(head.streaming)
             if ended:
                 call.input_ended()
         elif ended:
@@ -162,7 +162,7 @@ class ServerLink(Link):
             return
         if running is None:
             running = self._begin(stream, head)
-        running.run(running.answer(result))
+        running.run_unary(result)
 
     def answer(self, stream: Stream, message: bytes) -> None:
         """Send a unary answer."""

@@ -47,7 +47,6 @@ class Transport:
 
     Attributes:
         congested: more than `Limits.write_high_water_bytes` wait for the socket.
-        blocked_at: loop time since when the socket takes nothing; None = nothing waits.
     """
 
     def __init__(
@@ -71,8 +70,10 @@ class Transport:
         self._reading = False
         self._ready = tls is None
         self._timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
         self.congested = False
-        self.blocked_at: float | None = None
+        # Loop time since when the socket takes nothing; None = nothing waits.
+        self._blocked_at: float | None = None
         self._tls: ssl.SSLObject | None = None
         if tls is not None:
             self._incoming = ssl.MemoryBIO()
@@ -268,12 +269,27 @@ class Transport:
         """Something waits for the socket: watch it; too much, and nothing more is read."""
         if self._lost:
             return
-        if self.blocked_at is None:
-            self.blocked_at = self._loop.time()
+        if self._blocked_at is None:
+            self._blocked_at = self._loop.time()
             self._loop.add_writer(self._sock.fileno(), self._on_writable)
+            self._watch_stall(self._limits.stall_timeout_s)
         if len(self._plain) + len(self._cipher) > self._limits.write_high_water_bytes:
             self.congested = True
             self._pause_reading()
+
+    def _watch_stall(self, delay: float) -> None:
+        if self._stall_timer is None:
+            self._stall_timer = self._loop.call_later(delay, self._check_stall)
+
+    def _check_stall(self) -> None:
+        self._stall_timer = None
+        if self._blocked_at is None:
+            return
+        left = self._blocked_at + self._limits.stall_timeout_s - self._loop.time()
+        if left <= 0:
+            self._lose(TimeoutError("the peer reads nothing"))
+        else:
+            self._watch_stall(left)
 
     def _on_writable(self) -> None:
         """Send until nothing is left or the socket is full."""
@@ -294,16 +310,16 @@ class Transport:
                 self._encrypt(piece)
                 self._cipher = self._outgoing.read()
         rest = self._send(self._cipher)
-        if len(rest) < len(self._cipher) and self.blocked_at is not None:
-            self.blocked_at = self._loop.time()
+        if len(rest) < len(self._cipher) and self._blocked_at is not None:
+            self._blocked_at = self._loop.time()
         self._cipher = rest
         return not rest
 
     def _backlog_gone(self) -> None:
         if self._lost:
             return
-        if self.blocked_at is not None:
-            self.blocked_at = None
+        if self._blocked_at is not None:
+            self._blocked_at = None
             self._loop.remove_writer(self._sock.fileno())
         if self._closing:
             self._goodbye()
@@ -328,8 +344,9 @@ class Transport:
         if self._lost:
             return
         self._lost = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
         descriptor = self._sock.fileno()
         self._loop.remove_reader(descriptor)
         self._loop.remove_writer(descriptor)

@@ -10,13 +10,15 @@ Calls on a listener instead of event objects: at 100 us per login each object sh
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from vault_jwt_plugin.rpc import _frames
 from vault_jwt_plugin.rpc._fields import Section
 from vault_jwt_plugin.rpc._frames import Flag, FrameType, Setting
+from vault_jwt_plugin.rpc._guards import FloodGuard, HeaderBlock
 from vault_jwt_plugin.rpc._hpack import Decoder
-from vault_jwt_plugin.rpc._sending import SendingHalf, Stream, StreamSink
+from vault_jwt_plugin.rpc._listener import Listener
+from vault_jwt_plugin.rpc._sending import SendingHalf, Stream
 from vault_jwt_plugin.rpc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -39,47 +41,6 @@ _unpack: Final = _frames.HEADER.unpack_from
 _GOAWAY_PING: Final = b"goodbye!"
 _MAX_HELD_ACKS: Final = 16
 _MAX_GAPS: Final = 64
-
-
-class Listener(StreamSink, Protocol):
-    """What a `Connection` reports, while `receive_data` runs."""
-
-    def headers_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
-        """Server: a request opened the stream. Client: a final response began."""
-
-    def content_received(self, stream: Stream, data: bytes, *, ended: bool) -> None:
-        """Content, padding removed; call `Connection.return_window` as it is consumed."""
-
-    def trailers_received(self, stream: Stream, fields: Fields, /) -> None:
-        """The trailer section: the peer's side has ended."""
-
-    def stream_reset(self, stream: Stream, code: int | None, /) -> None:
-        """The stream is over: RST_STREAM came.
-
-        None = the peer broke a rule on the stream, and we have sent one.
-        """
-
-    def settings_received(self) -> None:
-        """The peer's SETTINGS are in force; the first ones prove that it speaks HTTP/2."""
-
-    def goaway_received(self, code: int, debug: bytes) -> None:
-        """The peer takes no more streams. Those it will not process were reset before this."""
-
-    def shutdown_acknowledged(self) -> None:
-        """The PING after our first GOAWAY came back: send the second one."""
-
-
-class _HeaderBlock:
-    """A header block whose CONTINUATION frames are still to come."""
-
-    __slots__ = ("count", "flags", "parts", "size", "stream_id")
-
-    def __init__(self, stream_id: int, flags: int, first: bytes) -> None:
-        self.stream_id = stream_id
-        self.flags = flags
-        self.parts = [first]
-        self.size = len(first)
-        self.count = 0
 
 
 class Connection(SendingHalf):
@@ -106,7 +67,7 @@ class Connection(SendingHalf):
         self._buffer = b""
         self._preface_left = b"" if client else _frames.PREFACE
         self._settings_seen = False
-        self._block: _HeaderBlock | None = None
+        self._block: HeaderBlock | None = None
         self._recv_window = limits.connection_window_bytes
         self._last_remote_id = 0
         self._next_id = 1
@@ -114,7 +75,7 @@ class Connection(SendingHalf):
         # Ids that the peer skipped, as (first, last): using one later is another error than
         # using a closed one.
         self._gaps: list[tuple[int, int]] = []
-        self._floods: dict[str, tuple[int, float]] = {}
+        self._floods = FloodGuard(limits.flood_interval_s, clock)
         self.closed = False
         self.peer_max_streams: int | None = None
         self.held_acks: list[bytes] = []
@@ -242,7 +203,7 @@ class Connection(SendingHalf):
 
     def return_window(self, stream: Stream, size: int) -> None:
         """The layer above has consumed that many bytes: let the peer send as many more."""
-        if stream.remote_closed:
+        if stream.remote_closed or stream.id not in self._streams:
             return
         stream.recv_unreturned += size
         if stream.recv_unreturned * 2 >= self._limits.stream_window_bytes:
@@ -310,7 +271,7 @@ class Connection(SendingHalf):
         elif data:
             self._listener.content_received(stream, data, ended=False)
         else:
-            self._count("empty DATA frames", self._limits.max_empty_frames_per_interval)
+            self._floods.count("empty DATA frames", self._limits.max_empty_frames_per_interval)
 
     def _return_connection_window(self, window: int) -> int:
         """Give the connection's window back; the new window.
@@ -340,22 +301,16 @@ class Connection(SendingHalf):
         else:
             if not stream_id:
                 raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
-            self._block = _HeaderBlock(stream_id, flags, payload)
+            self._block = HeaderBlock(stream_id, flags, payload)
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
         block = self._block
         if block is None:
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION on its own")
-        block.parts.append(payload)
-        block.size += len(payload)
-        block.count += 1
-        limits = self._limits
-        # Refused before it is whole: waiting for the end is what the attack wants.
-        if block.size > limits.max_header_list_bytes or block.count > limits.max_continuations:
-            raise RemoteProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "header block too large")
+        block.add(payload, self._limits)
         if flags & _END_HEADERS:
             self._block = None
-            self._on_header_block(stream_id, block.flags, b"".join(block.parts))
+            self._on_header_block(stream_id, block.flags, block.joined())
 
     def _on_header_block(self, stream_id: int, flags: int, block: bytes) -> None:
         fields = self._decoder.decode(block)
@@ -439,7 +394,7 @@ class Connection(SendingHalf):
 
     def _stream_error(self, stream_id: int, code: ErrorCode) -> None:
         """The peer broke a rule that concerns one stream (RFC 9113 5.4.2)."""
-        self._count("stream errors", self._limits.max_resets_per_interval)
+        self._floods.count("stream errors", self._limits.max_resets_per_interval)
         stream = self._streams.get(stream_id)
         if stream is None:
             self._out.append(_frames.reset(stream_id, code))
@@ -453,13 +408,13 @@ class Connection(SendingHalf):
         if self._is_idle(stream_id):
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
         stream = self._streams.pop(stream_id, None)
-        self._count("RST_STREAM frames", self._limits.max_resets_per_interval)
+        self._floods.count("RST_STREAM frames", self._limits.max_resets_per_interval)
         if stream is not None:
             self._discard(stream)
             self._listener.stream_reset(stream, code)
 
     def _on_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        self._count("PRIORITY frames", self._limits.max_settings_per_interval)
+        self._floods.count("PRIORITY frames", self._limits.max_settings_per_interval)
         if not stream_id:
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != 5:
@@ -500,7 +455,7 @@ class Connection(SendingHalf):
             if payload:
                 raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS ACK with content")
             return
-        self._count("SETTINGS frames", self._limits.max_settings_per_interval)
+        self._floods.count("SETTINGS frames", self._limits.max_settings_per_interval)
         values = _frames.parse_settings(payload)
         # Before the data that a larger window may let go: a peer may count that the new window
         # is in force from the acknowledgement on.
@@ -526,7 +481,7 @@ class Connection(SendingHalf):
             if payload == _GOAWAY_PING:
                 self._listener.shutdown_acknowledged()
             return
-        self._count("PINGs", self._limits.max_pings_per_interval)
+        self._floods.count("PINGs", self._limits.max_pings_per_interval)
         ack = _frames.frame(FrameType.PING, Flag.ACK.value, 0, payload)
         if self._limits.ping_ack_delay_s and len(self.held_acks) < _MAX_HELD_ACKS:
             self.held_acks.append(ack)
@@ -544,14 +499,3 @@ class Connection(SendingHalf):
                     self._discard(stream)
                     self._listener.stream_reset(stream, ErrorCode.REFUSED_STREAM)
         self._listener.goaway_received(code, debug)
-
-    def _count(self, what: str, allowed: int) -> None:
-        """Count a frame that costs us more than the peer; too many in an interval end it."""
-        count, since = self._floods.get(what, (0, 0.0))
-        count += 1
-        if count > allowed or count == 1:
-            now = self._clock()
-            if count > 1 and now - since < self._limits.flood_interval_s:
-                raise RemoteProtocolError(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
-            count, since = 1, now
-        self._floods[what] = (count, since)

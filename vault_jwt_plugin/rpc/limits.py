@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vault_jwt_plugin.rpc._frames import DEFAULT_WINDOW, MAX_WINDOW
+
 _KIB = 1024
 _MIB = 1024 * _KIB
 
@@ -38,8 +40,9 @@ class Limits:
     flood_interval_s: float = 10.0
     """The interval of the limits that follow."""
 
-    max_pings_per_interval: int = 50_000
-    """PINGs. grpc-go sends one for nearly every response it reads (its BDP estimator)."""
+    max_pings_per_interval: int = 500_000
+    """PINGs. grpc-go sends one for nearly every response it reads (its BDP estimator), so with
+    no `ping_ack_delay_s` this also bounds the calls of an honest client."""
 
     max_settings_per_interval: int = 1_000
     """SETTINGS frames and PRIORITY frames, counted together."""
@@ -69,3 +72,12 @@ class Limits:
     ping_ack_delay_s: float = 0.005
     """How long a PING's acknowledgement is held. grpc-go has one PING on its way at any time, so
     an acknowledgement at once costs a TLS record and a wake-up on both sides for every call."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for windows that a peer cannot know in time.
+
+        It may use the protocol's initial window (RFC 9113 6.9.2) until it has seen ours.
+        """
+        for name in ("stream_window_bytes", "connection_window_bytes"):
+            if not DEFAULT_WINDOW <= getattr(self, name) <= MAX_WINDOW:
+                raise ValueError(f"{name} must be {DEFAULT_WINDOW} to {MAX_WINDOW}")
