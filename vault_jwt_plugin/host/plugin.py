@@ -23,7 +23,7 @@ from vault_jwt_plugin.host.guard import harmless
 from vault_jwt_plugin.host.request import OPERATIONS, RequestView
 from vault_jwt_plugin.pb import backend_pb2, logical_pb2, multiplexing_pb2
 from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory
-from vault_jwt_plugin.sdk.errors import LogicalError, ReadOnlyError
+from vault_jwt_plugin.sdk.errors import InternalError, LogicalError, ReadOnlyError
 from vault_jwt_plugin.sdk.request import Operation, Response
 
 if TYPE_CHECKING:
@@ -342,13 +342,21 @@ async def _answer_later(
 ) -> bytes:
     try:
         if view.operation is Operation.ROLLBACK:
-            async with asyncio.timeout(ROLLBACK_TIMEOUT_S):
-                answer = await pending
+            answer = await _in_time(pending)
         else:
             answer = await pending
         return replies.reply(answer, view.operation, stored)
     except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
         return _request_failed(error, view)
+
+
+async def _in_time(pending: Awaitable[Response | None]) -> Response | None:
+    try:
+        async with asyncio.timeout(ROLLBACK_TIMEOUT_S):
+            return await pending
+    except TimeoutError:
+        text = f"periodic work took longer than {ROLLBACK_TIMEOUT_S:g} s"
+        raise InternalError(text, code="periodic_timeout") from None
 
 
 def _check_failed(error: Exception, view: RequestView) -> bytes:

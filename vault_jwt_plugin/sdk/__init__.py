@@ -1,5 +1,6 @@
 """What the author of an auth backend sees. Imports nothing of the plugin's other layers."""
 
+from vault_jwt_plugin.sdk import jsonutil
 from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory
 from vault_jwt_plugin.sdk.cidr import CIDRError, CIDRSet, parse_cidrs, remote_addr_ok
 from vault_jwt_plugin.sdk.coercion import NS_PER_S
@@ -119,6 +120,7 @@ __all__ = [
     "check_token_params",
     "deprecation_text",
     "holds_host_phrase",
+    "jsonutil",
     "name_regex",
     "parse_cidrs",
     "parse_token_fields",
