@@ -46,6 +46,19 @@ def test_where_proc_tells_nothing_the_build_decides(pipe_fd, monkeypatch):
     assert pids_of(life.watched_ancestors(pipe_fd)) == [parent, life._parent_of(parent)]
 
 
+def test_where_proc_tells_nothing_another_group_means_init(pipe_fd, monkeypatch):
+    monkeypatch.setattr(life, "_has_stdout", lambda pid, fd: None)
+    monkeypatch.setattr(life, "unpacked_folders", lambda: [None])
+    monkeypatch.setattr(os, "getpgrp", lambda: 0)
+    assert life.watched_ancestors(pipe_fd) is None
+
+
+def test_init_is_no_launcher(monkeypatch):
+    monkeypatch.setattr(os, "getpgid", lambda pid: os.getpgrp())
+    assert not life._is_of_our_group(1)
+    assert life._is_of_our_group(2)
+
+
 def test_without_pidfds_nothing_is_watched_that_way(pipe_fd, monkeypatch):
     def refuse(pid):
         raise OSError

@@ -154,7 +154,8 @@ def watched_ancestors(stdout_fd: int) -> list[int] | None:
     """Pidfds of the launchers and of the host that started them.
 
     Launchers are known by their stdout, which is ours; the first ancestor with another one is the
-    host. Where /proc does not tell (a file capability on the wrapper), the kind of build does.
+    host. Where /proc does not tell (a file capability on the wrapper), the kind of build does, and
+    the process group, which a launcher shares with us and an adopting init does not.
 
     Returns:
         The open pidfds; empty where the kernel has none. None when a launcher is already gone.
@@ -175,8 +176,10 @@ def watched_ancestors(stdout_fd: int) -> list[int] | None:
         is_launcher = _has_stdout(pid, stdout_fd)
         if is_launcher is False and launchers_left > 0:
             return None  # Adopted by init: the launcher that should be here was killed.
-        if is_launcher is None:
-            is_launcher = launchers_left > 0
+        if is_launcher is None and launchers_left > 0:
+            if not _is_of_our_group(pid):
+                return None
+            is_launcher = True
         if not is_launcher:
             return pidfds
         launchers_left -= 1
@@ -191,6 +194,13 @@ def _has_stdout(pid: int, fd: int) -> bool | None:
     except OSError:
         return None
     return os.path.samestat(theirs, os.fstat(fd))
+
+
+def _is_of_our_group(pid: int) -> bool:
+    try:
+        return pid != 1 and os.getpgid(pid) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def _parent_of(pid: int) -> int:
