@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 from decimal import Decimal
 
 import pytest
 
 from tests.jwt_auth import stored
+from tests.jwt_auth.mounted import Mounted
 from vault_jwt_plugin.jwt_auth.path_role import (
     WARN_MAX_TTL,
     WARN_VERBOSE_LOGGING,
@@ -14,12 +17,24 @@ from vault_jwt_plugin.jwt_auth.path_role import (
 )
 from vault_jwt_plugin.jwt_auth.role import Role
 from vault_jwt_plugin.jwt_auth.role_fields import NAME_FIELD, ROLE_FIELDS
-from vault_jwt_plugin.sdk import FieldData, InternalError, TokenType, UserError, by_name
+from vault_jwt_plugin.sdk import (
+    FieldData,
+    InternalError,
+    Operation,
+    ReadOnlyError,
+    Response,
+    StorageError,
+    TokenType,
+    UnsupportedOperation,
+    UnsupportedPath,
+    UserError,
+    by_name,
+)
 
 SECOND = 1_000_000_000
 MAX_LEASE = 2_764_800 * SECOND
 FIELDS = by_name((NAME_FIELD, *ROLE_FIELDS))
-LEAST = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": "vault"}
+LEAST: dict[str, Any] = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": "vault"}
 
 
 def written(sent, before=None):
@@ -37,7 +52,7 @@ def test_the_least_role():
     )
 
 
-ACCEPTED = [
+ACCEPTED: list[Any] = [
     # what is sent beside LEAST, and the attributes that it makes
     ({"bound_audiences": ["a,b", " c "]}, {"bound_audiences": ("a,b", "c")}),
     ({"bound_audiences": "a, b"}, {"bound_audiences": ("a", "b")}),
@@ -125,7 +140,7 @@ def test_one_bound_constraint_is_enough(bound):
     assert written({"role_type": "jwt", "user_claim": "sub"} | bound)
 
 
-REFUSED = [
+REFUSED: list[Any] = [
     # In the order of the checks: each row also breaks a later one, which must not be reported.
     (
         {"role_type": "JWT", "token_type": "x"},
@@ -397,3 +412,219 @@ def test_stored_extras_are_kept():
 )
 def test_warnings(sent, expected):
     assert warnings_of(written(LEAST | sent), max_lease_ttl_ns=MAX_LEASE) == expected
+
+
+# The handlers, on a mount.
+
+
+def on_mount(scenario, entries=None):
+    async def main():
+        async with Mounted(entries) as mounted:
+            await scenario(mounted)
+
+    asyncio.run(main())
+
+
+def test_write_read_list_delete():
+    async def scenario(mounted):
+        assert await mounted.ask(Operation.READ, "role/demo") is None
+        assert await mounted.write("role/Demo", LEAST) is None
+        assert list(mounted.storage.entries) == ["role/demo"]
+        read = await mounted.ask(Operation.READ, "role/DEMO")
+        assert read.data["bound_audiences"] == ["vault"]
+        assert read.warnings == ()
+        assert await mounted.ask(Operation.LIST, "role/") == Response(data={"keys": ["demo"]})
+        for _ in range(2):
+            assert await mounted.ask(Operation.DELETE, "role/demo") is None
+        assert mounted.storage.entries == {}
+        assert await mounted.ask(Operation.READ, "role/demo") is None
+
+    on_mount(scenario)
+
+
+def test_listing_nothing_is_the_hosts_404():
+    async def scenario(mounted):
+        assert await mounted.ask(Operation.LIST, "role/") == Response(data={})
+
+    on_mount(scenario)
+
+
+@pytest.mark.parametrize(
+    ("sent", "names"),
+    [
+        ({}, ["a", "b", "c"]),
+        ({"limit": 2}, ["a", "b"]),
+        ({"limit": "0"}, ["a", "b", "c"]),
+        ({"limit": -5}, ["a", "b", "c"]),
+        ({"after": "a"}, ["b", "c"]),
+        ({"after": "aa", "limit": 1}, ["b"]),
+    ],
+)
+def test_paging(sent, names):
+    async def scenario(mounted):
+        for name in ("c", "a", "b"):
+            await mounted.write(f"role/{name}", LEAST)
+        answer = await mounted.ask(Operation.LIST, "role/", sent)
+        assert answer.data == {"keys": names}
+
+    on_mount(scenario)
+
+
+def test_warnings_make_a_response():
+    async def scenario(mounted):
+        answer = await mounted.write("role/demo", LEAST | {"verbose_oidc_logging": True})
+        assert answer == Response(warnings=(WARN_VERBOSE_LOGGING,))
+        assert "role/demo" in mounted.storage.entries
+
+    on_mount(scenario)
+
+
+@pytest.mark.parametrize(
+    ("bound", "lines"),
+    [
+        ({"bound_audiences": "a"}, []),
+        (
+            {"bound_subject": "a"},
+            ["role has no bound_audiences: tokens that carry an aud claim will be refused"],
+        ),
+    ],
+    ids=["bound", "unbound"],
+)
+def test_a_role_without_audiences_is_a_log_line_and_no_warning(bound, lines, caplog):
+    caplog.set_level("INFO")
+
+    async def scenario(mounted):
+        sent = {"role_type": "jwt", "user_claim": "sub"} | bound
+        assert await mounted.write("role/demo", sent) is None
+        assert [record.message for record in caplog.records] == lines
+
+    on_mount(scenario)
+
+
+def test_update_of_a_role_that_is_gone():
+    async def scenario(mounted):
+        with pytest.raises(InternalError) as caught:
+            await mounted.ask(Operation.UPDATE, "role/demo", LEAST)
+        assert caught.value.message == "role entry not found during update operation"
+        assert mounted.storage.entries == {}
+
+    on_mount(scenario)
+
+
+@pytest.mark.parametrize("asked", ["read", "update", "existence check"])
+def test_a_stored_role_that_can_not_be_understood_is_a_fault(asked):
+    async def scenario(mounted):
+        asking = {
+            "read": lambda: mounted.ask(Operation.READ, "role/demo"),
+            "update": lambda: mounted.ask(Operation.UPDATE, "role/demo", LEAST),
+            "existence check": lambda: mounted.write("role/demo", LEAST),
+        }[asked]
+        with pytest.raises(InternalError) as caught:
+            await asking()
+        assert caught.value.code == "stored_role_invalid"
+        assert mounted.storage.entries["role/demo"].value == b"{"
+
+    on_mount(scenario, {"role/demo": b"{"})
+
+
+@pytest.mark.parametrize(("sent", "text"), REFUSED, ids=[str(sent) for sent, _ in REFUSED])
+def test_a_refused_write_stores_nothing(sent, text):
+    async def scenario(mounted):
+        await mounted.write("role/demo", LEAST)
+        before = dict(mounted.storage.entries)
+        with pytest.raises(UserError):
+            await mounted.write("role/demo", LEAST | sent)
+        with pytest.raises(UserError):
+            await mounted.write("role/new", LEAST | sent)
+        assert mounted.storage.entries == before
+
+    on_mount(scenario)
+
+
+def test_a_read_only_node_says_so_and_changes_nothing():
+    async def scenario(mounted):
+        await mounted.write("role/demo", LEAST)
+        mounted.storage.read_only = True
+        for operation in (Operation.UPDATE, Operation.DELETE):
+            with pytest.raises(ReadOnlyError) as caught:
+                await mounted.ask(operation, "role/demo", LEAST)
+            assert caught.value.message == "cannot write to readonly storage"
+        assert (await mounted.ask(Operation.READ, "role/demo")).data["user_claim"] == "sub"
+
+    on_mount(scenario)
+
+
+def test_storage_that_fails_is_a_fault_with_its_text():
+    async def scenario(mounted):
+        await mounted.write("role/demo", LEAST)
+        mounted.storage.fail_with = "no space"
+        for operation in (Operation.READ, Operation.UPDATE, Operation.DELETE):
+            with pytest.raises(StorageError) as caught:
+                await mounted.ask(operation, "role/demo", LEAST)
+            assert caught.value.message == "no space"
+        with pytest.raises(StorageError):
+            await mounted.ask(Operation.LIST, "role/")
+
+    on_mount(scenario)
+
+
+def test_updates_at_the_same_time_lose_nothing():
+    async def scenario(mounted):
+        await mounted.write("role/demo", LEAST)
+        base = {"role_type": "jwt"}
+        sent = [{"bound_subject": "s"}, {"groups_claim": "g"}, {"token_ttl": 5}, {"max_age": 6}]
+        await asyncio.gather(*(mounted.write("role/demo", base | each) for each in sent))
+        role = Role.from_stored(mounted.storage.entries["role/demo"].value)
+        assert role.bound_subject == "s"
+        assert role.groups_claim == "g"
+        assert role.token_ttl == 5 * SECOND
+        assert role.max_age == 6 * SECOND
+
+    on_mount(scenario)
+
+
+def test_the_period_is_bound_by_the_mounts_maximum_as_it_is_now():
+    async def scenario(mounted):
+        mounted.system.max_ttl_ns = 60 * SECOND
+        await mounted.write("role/demo", LEAST | {"token_period": 60})
+        with pytest.raises(UserError):
+            await mounted.write("role/demo", LEAST | {"token_period": 61})
+        assert await mounted.write("role/demo", LEAST | {"token_max_ttl": 61}) == Response(
+            warnings=(WARN_MAX_TTL,)
+        )
+
+    on_mount(scenario)
+
+
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [
+        (Operation.READ, "role/"),
+        (Operation.LIST, "role/demo"),
+        (Operation.PATCH, "role/demo"),
+        (Operation.UPDATE, "role/"),
+    ],
+)
+def test_operations_that_are_none(operation, path):
+    async def scenario(mounted):
+        with pytest.raises(UnsupportedOperation):
+            await mounted.ask(operation, path)
+
+    on_mount(scenario)
+
+
+@pytest.mark.parametrize("path", ["role/a/b", "role/a@b", "role/-a", "role/a-", "roles"])
+def test_paths_that_are_none(path):
+    async def scenario(mounted):
+        with pytest.raises(UnsupportedPath):
+            await mounted.ask(Operation.READ, path)
+
+    on_mount(scenario)
+
+
+def test_the_name_in_the_path_wins_over_one_in_the_body():
+    async def scenario(mounted):
+        await mounted.write("role/demo", LEAST | {"name": "other"})
+        assert list(mounted.storage.entries) == ["role/demo"]
+
+    on_mount(scenario)

@@ -5,11 +5,12 @@ Mirrors `backend.go` of both Go methods.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Protocol
 
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.denials import DenialLog
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetch import Fetcher, HTTPFetcher
 from vault_jwt_plugin.jwt_auth.issuers import Prober
 from vault_jwt_plugin.jwt_auth.key_sources import build_key_source
 from vault_jwt_plugin.jwt_auth.mount import Mount
@@ -19,6 +20,8 @@ from vault_jwt_plugin.jwt_auth.path_role import RolePaths
 from vault_jwt_plugin.sdk import Backend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vault_jwt_plugin.sdk import BackendContext, MaybeAwaitable, Request, Response
 
 _HELP = """
@@ -26,24 +29,46 @@ The JWT backend plugin allows authentication using JWTs (including OIDC).
 """
 
 
-class JWTBackend(Backend):
-    """The JWT auth method on one mount."""
+class ClosableFetcher(Fetcher, Protocol):
+    """A fetcher that ends with its mount."""
 
-    def __init__(self, context: BackendContext) -> None:
+    def close(self) -> None:
+        """Cut off what is under way; does not wait."""
+
+
+class JWTBackend(Backend):
+    """The JWT auth method on one mount.
+
+    Args:
+        context: what Setup gave.
+        fetcher: for the issuers' documents; None = over HTTP.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        context: BackendContext,
+        *,
+        fetcher: ClosableFetcher | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Touches neither storage nor system view: a registration probe has none."""
-        fetcher = HTTPFetcher()
+        fetching = fetcher if fetcher is not None else HTTPFetcher()
         mount = Mount(
             context,
-            make_key_source=lambda config: build_key_source(config, fetcher, context.clock),
+            make_key_source=lambda config: build_key_source(
+                config, fetching, context.clock, monotonic=monotonic
+            ),
+            monotonic=monotonic,
         )
-        denials = DenialLog(context.logger)
+        denials = DenialLog(context.logger, monotonic=monotonic)
         login = LoginPath(mount, clock=context.clock, denials=denials)
         super().__init__(
             context,
             paths=(
                 login.path(),
                 *RolePaths(mount).paths(),
-                ConfigPath(mount, Prober(fetcher)).path(),
+                ConfigPath(mount, Prober(fetching)).path(),
             ),
             help_text=_HELP.strip(),
             unauthenticated=("login",),
@@ -52,7 +77,7 @@ class JWTBackend(Backend):
         self._mount = mount
         self._login = login
         self._denials = denials
-        self._fetcher = fetcher
+        self._fetcher = fetching
 
     def renew(self, request: Request) -> MaybeAwaitable[Response | None]:
         """See `LoginPath.renew`."""

@@ -255,7 +255,7 @@ class LoginPath:
             )
         # Vault's method writes no type, OpenBao's and ours "native"; CEL roles are not built.
         role_type = auth.internal_data.get("role_type", "")
-        if role_type not in {"", "native"}:
+        if role_type not in ("", "native"):
             shown = quoted(role_type) if isinstance(role_type, str) else kind_of(role_type)
             raise InternalError(
                 f"role type {shown} is not supported during renewal", code="renew_role_type"
