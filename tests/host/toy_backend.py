@@ -71,6 +71,8 @@ class ToyBackend(Backend):
     """Things, logins, errors."""
 
     def __init__(self, context: BackendContext) -> None:
+        if "fail" in context.config:
+            raise InternalError("told to fail")
         self.initialized = 0
         self.cleaned = 0
         self.ticks = 0
