@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -571,8 +571,13 @@ def test_storage_that_fails_is_a_fault_with_its_text():
 def test_updates_at_the_same_time_lose_nothing():
     async def scenario(mounted):
         await mounted.write("role/demo", LEAST)
-        base = {"role_type": "jwt"}
-        sent = [{"bound_subject": "s"}, {"groups_claim": "g"}, {"token_ttl": 5}, {"max_age": 6}]
+        base: dict[str, Any] = {"role_type": "jwt"}
+        sent: list[dict[str, Any]] = [
+            {"bound_subject": "s"},
+            {"groups_claim": "g"},
+            {"token_ttl": 5},
+            {"max_age": 6},
+        ]
         await asyncio.gather(*(mounted.write("role/demo", base | each) for each in sent))
         role = Role.from_stored(mounted.storage.entries["role/demo"].value)
         assert role.bound_subject == "s"
