@@ -198,7 +198,7 @@ def _algorithm(header: Mapping[str, Any]) -> str:
     if isinstance(alg, str) and alg in ALGORITHMS:
         return alg
     # The two confusions that attackers try are named; other names are the caller's text.
-    if alg in {"HS256", "HS384", "HS512"}:
+    if alg in ("HS256", "HS384", "HS512"):
         problem = "its algorithm is symmetric (HS256, HS384, HS512)"
     elif isinstance(alg, str) and alg.lower() == "none":
         problem = "it is not signed (algorithm none)"

@@ -1,7 +1,4 @@
-"""The registered claims of a verified token (RFC 7519 4.1): names, kinds, issuer, subject, audience.
-
-Their dates are `timing`'s.
-"""
+"""The registered claims of a verified token (RFC 7519 4.1), their dates apart (`timing`)."""
 
 from __future__ import annotations
 

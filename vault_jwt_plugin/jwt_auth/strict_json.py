@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
@@ -26,6 +26,7 @@ MIN_EXPONENT = -1000
 MAX_NUMBER_CHARS = 1024
 """Longest literal of a number that is no plain integer; Python bounds those at 4300 digits."""
 
+_BEYOND = Decimal(f"1e{MAX_EXPONENT + 1}")
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -45,10 +46,12 @@ class StrictJSONError(ValueError):
 def _decimal(literal: str) -> Decimal:
     if len(literal) > MAX_NUMBER_CHARS:
         raise StrictJSONError("number", "it holds a number that is too long")
-    number = Decimal(literal)
+    try:
+        number = Decimal(literal)
+    except InvalidOperation:  # an exponent that Decimal itself can't hold
+        number = _BEYOND
     # Compared before anything is computed: int(Decimal("1e999999999")) would eat the machine.
-    # `adjusted` of an infinity is 0, and an exponent beyond Decimal's own range makes one.
-    if not number.is_finite() or (number and not MIN_EXPONENT <= number.adjusted() <= MAX_EXPONENT):
+    if number and not MIN_EXPONENT <= number.adjusted() <= MAX_EXPONENT:
         raise StrictJSONError("number", "it holds a number that is out of range")
     return number
 
