@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tests.differential.steps import (
     ABSENT,
@@ -45,17 +46,15 @@ _ALL_KEYS = ["$pem:rsa", "$pem:ec256", "$pem:ec384", "$pem:ec521", "$pem:ed"]
 
 
 def time_case(
-    name: str, exp: float | None, nbf: float | None, iat: float | None, **role: int
+    name: str, exp: float | None, nbf: float | None, iat: float | None, **parameters: Any
 ) -> Case:
     """One login whose dates are so many seconds from now; None = the claim is missing."""
     dates = {"exp": exp, "nbf": nbf, "iat": iat}
     claims = {claim: ABSENT if at is None else Now(at) for claim, at in dates.items()}
-    return logins(f"time-{name}", Login(claims=claims), **role)
+    return logins(f"time-{name}", Login(claims=claims), **parameters)
 
 
-def claims_case(
-    name: str, bound: dict[str, object], claims: dict[str, object], **more: str
-) -> Case:
+def claims_case(name: str, bound: dict[str, Any], claims: dict[str, Any], **more: Any) -> Case:
     """One login against bound claims."""
     return logins(f"bound-{name}", Login(claims=claims), bound_claims=bound, **more)
 

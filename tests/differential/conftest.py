@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.differential.world import Actor, World
-from tests.hosts.issuer import Issuers
 from tests.hosts.plugin import Plugin, builtin_version, enable
-from tests.hosts.server import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.hosts.issuer import Issuers
+    from tests.hosts.server import DevServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

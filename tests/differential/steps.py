@@ -12,9 +12,11 @@ and, in claims, `Now(seconds)`: a NumericDate that far from the moment of the lo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AUDIENCE = "https://vault.plugin.auth.jwt.test"
 SUBJECT = "r3qX9DljwFIWhsiqwFiu38209F10atW6@clients"
@@ -25,7 +27,7 @@ class Now:
     """A NumericDate relative to the login. `kind` float keeps the fraction given."""
 
     offset: float = 0
-    kind: type[int] | type[float] = int
+    kind: type[int | float] = int
 
 
 class _Absent:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.differential.steps import (
     ABSENT,
@@ -18,10 +17,14 @@ from tests.differential.steps import (
     Step,
     Tune,
 )
-from tests.hosts.client import Reply
 from tests.hosts.issuer import Issuers, certificate_pem
-from tests.hosts.plugin import Mount
 from tests.hosts.tokens import make_jwt, public_pem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.hosts.client import Reply
+    from tests.hosts.plugin import Mount
 
 TTL_TOLERANCE_S = 2
 """How much two remaining lifetimes may differ: the logins come one after the other."""
@@ -183,7 +186,7 @@ class Actor:
 def differences(builtin: Any, ours: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
     """Every leaf that differs: dotted path -> builtin's and ours; `...` where one has none."""
     if isinstance(builtin, dict) and isinstance(ours, dict):
-        found = {}
+        found: dict[str, tuple[Any, Any]] = {}
         for name in sorted(builtin.keys() | ours.keys()):
             below = f"{path}.{name}" if path else name
             found |= differences(builtin.get(name, ...), ours.get(name, ...), below)

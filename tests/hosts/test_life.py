@@ -6,15 +6,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.client import Reply
-from tests.hosts.discover import Host
 from tests.hosts.plugin import Mount, Plugin, enable, mounted, register
 from tests.hosts.server import DevServer, User
 from tests.hosts.tokens import make_jwt, public_pem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.hosts.client import Reply
+    from tests.hosts.discover import Host
 
 AUDIENCE = "https://vault.example"
 NOBODY = User(uid=65534, gid=65534)
@@ -180,7 +185,7 @@ def test_a_server_that_is_not_root(host: Host, plugin: Plugin):
         register(server, plugin)
         mount = configured(server, plugin, "jwt")
         assert login(mount).status == 200
-        owners = {os.stat(f"/proc/{pid}").st_uid for pid in server.plugin_processes()}
+        owners = {Path(f"/proc/{pid}").stat().st_uid for pid in server.plugin_processes()}
         assert owners == {NOBODY.uid}
         mount.disable()
         assert list(server.temporary.iterdir()) == []

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.hosts.cli import Cli
-from tests.hosts.discover import Host
-from tests.hosts.issuer import Issuers
 from tests.hosts.plugin import Plugin, builtin_version, install, mounted
 from tests.hosts.server import DevServer
 from tests.hosts.tokens import make_jwt, public_pem
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.hosts.discover import Host
+    from tests.hosts.issuer import Issuers
+
 ROLE = (
-    'write auth/jwt/role/demo role_type=jwt bound_subject="r3qX9DljwFIWhsiqwFiu38209F10atW6@clients"'
+    "write auth/jwt/role/demo role_type=jwt"
+    ' bound_subject="r3qX9DljwFIWhsiqwFiu38209F10atW6@clients"'
     ' bound_audiences="https://vault.plugin.auth.jwt.test" user_claim="https://vault/user"'
     ' groups_claim="https://vault/groups" policies=webapps ttl=1h'
 )

@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import hashes, hmac, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 _CURVES: Mapping[str, ec.EllipticCurve] = {
     "ec256": ec.SECP256R1(),
@@ -39,7 +42,7 @@ def private_key(name: str) -> PrivateKeyTypes:
 
     The part before a dash or digit suffix names the kind; equal names are one key.
     """
-    kind = name.split("-")[0]
+    kind = name.partition("-")[0]
     if kind.startswith("rsa"):
         return rsa.generate_private_key(65537, 2048)
     if kind == "ed":

@@ -1,0 +1,3 @@
+module hosts/loadgen
+
+go 1.22
