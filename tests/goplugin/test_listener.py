@@ -2,14 +2,16 @@
 
 import errno
 import os
+import socket
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from vault_jwt_plugin.goplugin.errors import SocketError
-from vault_jwt_plugin.goplugin.listener import MAX_PATH_BYTES, listen
+from vault_jwt_plugin.goplugin.listener import MAX_PATH_BYTES, listen, sweep
 
 
 @pytest.fixture
@@ -124,6 +126,52 @@ def test_no_such_group(short_dir):
         listen(socket_dir=str(short_dir), group="no-such-group", own_dir=None)
     assert str(caught.value) == "PLUGIN_UNIX_SOCKET_GROUP: there is no group 'no-such-group'"
     assert list(short_dir.iterdir()) == []
+
+
+@pytest.fixture
+def dead(short_dir, tmpdir_is):
+    """The folder of a process that was killed: nobody holds it any more."""
+    made = short_dir / "goplugin-dead"
+    made.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(made / "plugin00"))
+    return made
+
+
+def test_the_folder_of_a_killed_process_is_swept(short_dir, dead):
+    sweep(short_dir)
+    assert dead.exists()  # It may be a start that is a moment old.
+    sweep(short_dir, now=time.time() + 61)
+    assert list(short_dir.iterdir()) == []
+
+
+def test_the_folder_of_a_living_process_is_not(short_dir, tmpdir_is):
+    tmpdir_is(short_dir)
+    made = listen(socket_dir=None, group=None, own_dir=None)
+    with made.socket:
+        sweep(short_dir, now=time.time() + 61)
+        assert made.path.is_socket()
+
+
+def test_what_is_not_ours_is_not_swept(short_dir, dead):
+    (dead / "notes").touch()
+    (short_dir / "goplugin-file").touch()
+    (short_dir / "another").mkdir()
+    target = short_dir / "target"
+    target.mkdir()
+    (target / "plugin").touch()
+    (short_dir / "goplugin-link").symlink_to(target)
+    sweep(short_dir, now=time.time() + 61)
+    assert (dead / "notes").exists()
+    assert (target / "plugin").exists()
+    assert len(list(short_dir.iterdir())) == 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_another_users_folder_is_not_swept(short_dir, dead):
+    os.chown(dead, 65534, 65534)
+    sweep(short_dir, now=time.time() + 61)
+    assert (dead / "plugin00").is_socket()
 
 
 def test_a_temporary_folder_that_is_not_there(tmpdir_is):

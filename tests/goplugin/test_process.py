@@ -448,7 +448,6 @@ def test_a_killed_launcher_takes_all_along(tmpdir, launchers, victim):
 
 
 def test_killed_before_the_line_nothing_stays(tmpdir):
-    """A host that gives up on a start kills the launcher and waits for the end of stdout."""
     for delay_s in (0.0, 0.02, 0.05, 0.1, 0.2):
         with subprocess.Popen(
             ["/bin/sh", "-c", '"$@"; true', "sh", *TOY],
@@ -460,8 +459,8 @@ def test_killed_before_the_line_nothing_stays(tmpdir):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 launcher.wait(delay_s)
             launcher.kill()
-            if delay_s >= 0.2:  # Earlier, an orphan cannot know that it had a launcher.
-                rest(launcher.stdout, GONE_S)
+            # An orphan of a plain shell cannot know that it had a launcher (a frozen program can),
+            # so here the host is gone too.
             assert launcher.stdout is not None
             launcher.stdout.close()
             rest(launcher.stderr, GONE_S)
@@ -518,3 +517,16 @@ def alive(pid):
     except OSError:
         return False
     return state != "Z"
+
+
+# --- Our own program -----------------------------------------------------------------------------
+
+
+def test_our_program_waits_for_no_library_that_the_line_does_not_need(tmpdir):
+    command = [sys.executable, "-X", "importtime", "-m", "vault_jwt_plugin"]
+    with started(command, identity=HOST, TMPDIR=str(tmpdir)) as plugin:
+        plugin.process.terminate()
+        log = rest(plugin.process.stderr, GONE_S).decode()
+    modules = {line.rpartition("|")[2].strip() for line in log.splitlines()}
+    assert "vault_jwt_plugin.host.plugin" in modules
+    assert not {"joserfc", "requests", "authlib", "urllib3"} & modules

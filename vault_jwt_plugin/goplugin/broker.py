@@ -92,6 +92,9 @@ class Broker:
             # Knocks belong to the container runtime, which we refused.
             _logger.debug("knock ignored", extra={"fields": {"service_id": info.service_id}})
             return
+        if info.service_id not in self._announced and len(self._announced) >= _MAX_UNCLAIMED:
+            _logger.warning("announcement ignored: %d wait for a dial already", _MAX_UNCLAIMED)
+            return
         announcement = self._expect(info.service_id)
         if not announcement.done():
             announcement.set_result(info)
@@ -103,11 +106,6 @@ class Broker:
     def _expect(self, service_id: int) -> asyncio.Future[plugin_pb2.ConnInfo]:
         future = self._announced.get(service_id)
         if future is None:
-            if len(self._announced) >= _MAX_UNCLAIMED:
-                raise BrokerError(
-                    f"more than {_MAX_UNCLAIMED} connections are announced and not used",
-                    service_id=service_id,
-                )
             future = asyncio.get_running_loop().create_future()
             self._announced[service_id] = future
         return future

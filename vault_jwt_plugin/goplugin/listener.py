@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import grp
 import os
 import socket
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,9 @@ MAX_PATH_BYTES = 107
 
 _FALLBACK_DIR = "/tmp"  # noqa: S108 - only as parent of a folder of mode 0700 with a random name
 _BACKLOG = 16
+_DIR_PREFIX = "goplugin-"
+_SOCKET_PREFIX = "plugin"
+_SWEEP_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,37 @@ def listen(*, socket_dir: str | None, group: str | None, own_dir: Path | None) -
     return Listener(socket=_bind(path, gid), path=path, remains=remains, remark=remark)
 
 
+def sweep(parent: Path, *, now: float | None = None) -> None:
+    """Remove the folders in `parent` whose processes were killed before they could.
+
+    Only a folder of ours, by name, owner and contents, that is a minute old and that no process
+    holds (see `_private_dir`).
+
+    Args:
+        parent: a folder in which sockets' folders are made; others write there too.
+        now: seconds since the epoch; None = the clock's.
+    """
+    before = (time.time() if now is None else now) - _SWEEP_AFTER_S
+    for folder in parent.glob(f"{_DIR_PREFIX}*"):
+        with contextlib.suppress(OSError):  # Another user's, alive, or gone meanwhile.
+            _sweep_one(folder, before)
+
+
+def _sweep_one(folder: Path, before: float) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or status.st_ctime > before:
+            return
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for name in os.listdir(fd):  # noqa: PTH208 - by descriptor: the path may change hands
+            if name.startswith(_SOCKET_PREFIX):
+                os.unlink(name, dir_fd=fd)
+        folder.rmdir()
+    finally:
+        os.close(fd)
+
+
 def _bind(path: Path, gid: int | None) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -84,7 +121,11 @@ def _bind(path: Path, gid: int | None) -> socket.socket:
 
 def _private_dir(parent: str | None, gid: int | None) -> Path:
     try:
-        folder = Path(tempfile.mkdtemp(prefix="plugin", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=_DIR_PREFIX, dir=parent))
+        # Held, never closed: so `sweep` knows that we live, and cleaners of /tmp leave it alone.
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # A file system without locks.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if gid is not None:
             os.chown(folder, -1, gid)
             folder.chmod(0o710)
@@ -117,4 +158,4 @@ def _group_id(group: str) -> int:
 
 
 def _name() -> str:
-    return f"plugin{os.urandom(8).hex()}"
+    return f"{_SOCKET_PREFIX}{os.urandom(8).hex()}"

@@ -20,7 +20,7 @@ from vault_jwt_plugin.goplugin.errors import StartError
 from vault_jwt_plugin.goplugin.handshake import format_line
 from vault_jwt_plugin.goplugin.hardening import harden, lock_memory
 from vault_jwt_plugin.goplugin.life import EXIT_WITHIN_S, Life, unpacked_folders
-from vault_jwt_plugin.goplugin.listener import Listener, listen
+from vault_jwt_plugin.goplugin.listener import Listener, listen, sweep
 from vault_jwt_plugin.goplugin.services import own_methods
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _PLUGIN_CLOSE_S = 0.15
 _SERVER_GRACE_S = 0.1
 _LOG_FLUSH_S = 0.05
 _REFUSAL_S = 1.0
+_SWEEP_DELAY_S = 5.0
 
 
 class Plugin(Protocol):
@@ -148,6 +149,9 @@ async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> N
     server.start(parts.listener.socket)
     life.on_stop = stop_soon
     _write_line(stdout_fd, parts.line)
+    if parts.listener.remains != parts.listener.path:
+        # When the host's first calls, which the start of other plugins waits for, are done.
+        loop.call_later(_SWEEP_DELAY_S, sweep, parts.listener.remains.parent)
     await stop.wait()
     life.end_within(EXIT_WITHIN_S)
     try:
