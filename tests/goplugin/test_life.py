@@ -59,9 +59,10 @@ def test_init_is_no_launcher(monkeypatch):
     assert life._is_of_our_group(2)
 
 
-def test_without_pidfds_nothing_is_watched_that_way(pipe_fd, monkeypatch):
+@pytest.mark.parametrize("kind", [PermissionError, AttributeError])
+def test_without_pidfds_nothing_is_watched_that_way(pipe_fd, monkeypatch, kind):
     def refuse(pid):
-        raise OSError
+        raise kind
 
     monkeypatch.setattr(os, "pidfd_open", refuse)
     assert life.watched_ancestors(pipe_fd) == []

@@ -132,5 +132,5 @@ def test_the_certificate_has_the_shape_that_hosts_make():
 
 
 def test_the_key_is_made_anew_and_not_shown():
-    assert tls.Identity.generate().chain_pem != OURS.chain_pem
+    assert tls.Identity.generate().key_pem != OURS.key_pem
     assert "PRIVATE" not in repr(OURS)

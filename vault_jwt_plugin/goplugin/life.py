@@ -168,7 +168,7 @@ def watched_ancestors(stdout_fd: int) -> list[int] | None:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             return None
-        except OSError:  # Not in this kernel or sandbox.
+        except (OSError, AttributeError):  # Not in this kernel, sandbox or build of Python.
             return pidfds
         pidfds.append(pidfd)
         if _parent_of(child) != pid:  # It ended meanwhile, the number may be another's.

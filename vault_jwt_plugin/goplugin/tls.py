@@ -6,6 +6,7 @@ Python's `ssl` (OpenSSL) does the handshakes: hosts use ECDSA P-521, which Borin
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import ssl
@@ -20,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from vault_jwt_plugin.goplugin.errors import ClientCertificateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
 
 SERVER_NAME = "localhost"
@@ -36,11 +38,13 @@ class Identity:
 
     Attributes:
         certificate_der: the self-signed certificate, as the handshake line carries it.
-        chain_pem: key and certificate, PEM. Secret.
+        certificate_pem: the same, PEM.
+        key_pem: its private key, PEM. Secret.
     """
 
     certificate_der: bytes
-    chain_pem: bytes = field(repr=False)
+    certificate_pem: bytes
+    key_pem: bytes = field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:
@@ -75,7 +79,8 @@ class Identity:
         )
         return cls(
             certificate_der=certificate.public_bytes(serialization.Encoding.DER),
-            chain_pem=key_pem + certificate.public_bytes(serialization.Encoding.PEM),
+            certificate_pem=certificate.public_bytes(serialization.Encoding.PEM),
+            key_pem=key_pem,
         )
 
 
@@ -127,17 +132,30 @@ def _configure(context: ssl.SSLContext, identity: Identity, host_certificate: st
         raise ClientCertificateError("PLUGIN_CLIENT_CERT holds no certificate in PEM") from error
     if len(context.get_ca_certs()) != 1:
         raise ClientCertificateError("PLUGIN_CLIENT_CERT holds more than one certificate")
-    _load_chain(context, identity.chain_pem)
+    _load_chain(context, identity)
 
 
-def _load_chain(context: ssl.SSLContext, chain_pem: bytes) -> None:
-    """Hand the key to OpenSSL, whose API wants a file, without touching any disk."""
-    fd = os.memfd_create("identity", os.MFD_CLOEXEC)
+def _load_chain(context: ssl.SSLContext, identity: Identity) -> None:
+    """Hand the key to OpenSSL, whose API wants files, without touching any disk.
+
+    Pipes rather than memfds: Python builds that run on old glibc have no `memfd_create`.
+    """
+    with _piped(identity.certificate_pem) as certificate, _piped(identity.key_pem) as key:
+        context.load_cert_chain(certificate, key)
+
+
+@contextlib.contextmanager
+def _piped(data: bytes) -> Iterator[str]:
+    """A path that reads as `data`, once; `data` must fit into a pipe's 64 KiB."""
+    reader, writer = os.pipe()
     try:
-        os.write(fd, chain_pem)
-        context.load_cert_chain(f"/proc/self/fd/{fd}")
+        try:
+            os.write(writer, data)
+        finally:
+            os.close(writer)
+        yield f"/proc/self/fd/{reader}"
     finally:
-        os.close(fd)
+        os.close(reader)
 
 
 def _key_usage() -> x509.KeyUsage:
