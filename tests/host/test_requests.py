@@ -225,6 +225,8 @@ def test_errors(name, err, response, caplog):
     run(go)
     faults = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(faults) == (name == "fault")
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == (name in {"internal", "sentinel"})
     if faults:
         assert faults[0].exc_info
         assert faults[0].__dict__["fields"] == {

@@ -84,7 +84,8 @@ def fill_auth(auth: Auth, message: backend_pb2.Auth) -> None:
         lease.issue_time.nanos = nanos
     lease.renewable = auth.renewable
     lease.TTL = auth.ttl_ns
-    lease.MaxTTL = auth.max_ttl_ns
+    if auth.max_ttl_ns:
+        lease.MaxTTL = auth.max_ttl_ns
     if auth.increment_ns:
         lease.increment = auth.increment_ns
     message.internal_data = jsonutil.dumps(auth.internal_data)
@@ -95,11 +96,16 @@ def fill_auth(auth: Auth, message: backend_pb2.Auth) -> None:
         fill_alias(auth.alias, message.alias)
     for group in auth.group_aliases:
         fill_alias(group, message.group_aliases.add())
-    message.period = auth.period_ns
-    message.explicit_max_ttl = auth.explicit_max_ttl_ns
-    message.num_uses = auth.num_uses
-    message.token_type = auth.token_type
-    message.no_default_policy = auth.no_default_policy
+    if auth.period_ns:
+        message.period = auth.period_ns
+    if auth.explicit_max_ttl_ns:
+        message.explicit_max_ttl = auth.explicit_max_ttl_ns
+    if auth.num_uses:
+        message.num_uses = auth.num_uses
+    if auth.token_type:
+        message.token_type = auth.token_type
+    if auth.no_default_policy:
+        message.no_default_policy = True
     if auth.bound_cidrs:
         message.bound_cidrs.extend(auth.bound_cidrs)
     if auth.client_token or auth.accessor or auth.entity_id:

@@ -370,11 +370,19 @@ def _check_failed(error: Exception, view: RequestView) -> bytes:
 
 def _request_failed(error: Exception, view: RequestView) -> bytes:
     if isinstance(error, LogicalError):
+        if isinstance(error, InternalError) and not isinstance(error, ReadOnlyError):
+            # The caller sees the text, the operator would not: hosts log no failed requests.
+            fields = {"code": error.code, "error": error.message, **_fields(view)}
+            _logger.warning("request failed", extra={"fields": fields})
         return replies.error_reply(error)
     _log_fault("request failed", error, view)
     return replies.FAULT_REPLY
 
 
 def _log_fault(what: str, error: Exception, view: RequestView) -> None:
-    fields = {"operation": view.operation.value, "path": view.path[:128], "request": view.id}
-    _logger.error(what, exc_info=error, extra={"fields": fields})
+    _logger.error(what, exc_info=error, extra={"fields": _fields(view)})
+
+
+def _fields(view: RequestView) -> dict[str, str]:
+    """What the log says of a request; its body and token never."""
+    return {"operation": view.operation.value, "path": view.path[:128], "request": view.id}

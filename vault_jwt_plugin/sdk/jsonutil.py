@@ -46,7 +46,8 @@ def _constant(literal: str) -> NoReturn:
 
 # Bound once: building a decoder costs more than decoding a login's body. Integers keep the
 # default hook, which is C; the interpreter bounds their digits.
-_decode = json.JSONDecoder(parse_float=_decimal, parse_constant=_constant).decode
+_decoder = json.JSONDecoder(parse_float=_decimal, parse_constant=_constant)
+_scan = _decoder.scan_once
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 ).encode
@@ -73,16 +74,26 @@ def loads(text: str | bytes) -> Any:
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(text)
     try:
-        value = _decode(text)
+        value = _scanned(text)
     except json.JSONDecodeError as error:
         raise JSONError(f"not JSON at character {error.pos}: {error.msg}") from None
     except JSONError:
         raise
     except ValueError:
         raise JSONError("a number has too many digits") from None
-    if _SURROGATE_ESCAPE.search(text):
+    if "\\" in text and _SURROGATE_ESCAPE.search(text):
         return _without_surrogates(value)
     return value
+
+
+def _scanned(text: str) -> Any:
+    # What `decode` does around this, for the white space that hosts never send, takes a third
+    # of its time.
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def _check_depth(text: str) -> None:
