@@ -45,6 +45,7 @@ _OPERANDS = {
     Kind.VARIABLE,
     Kind.WORD,
 }
+_NO_MEMBERS = {Kind.BOOL, Kind.CHARACTER, Kind.DOT, Kind.KEYWORD, Kind.NUMBER, Kind.STRING}
 
 
 class ExpressionParser:
@@ -125,21 +126,24 @@ class ExpressionParser:
     def _declarations(self, *, ranges: bool) -> tuple[list[Token], bool]:
         """The variables before `:=` or `=`, and whether it is `=`."""
         names: list[Token] = []
-        self._peek_solid()
+        token = self._peek_solid()
         before = self._at
-        while self._peek_solid().kind is Kind.VARIABLE:
+        while token.kind is Kind.VARIABLE:
             names.append(self._next())
-            following = self._peek_solid()
-            if following.kind in {Kind.DECLARE, Kind.ASSIGN}:
+            token = self._peek_solid()
+            if token.kind in {Kind.DECLARE, Kind.ASSIGN}:
                 self._next()
-                return names, following.kind is Kind.ASSIGN
-            if following.text != "," or following.kind is not Kind.OTHER:
+                return names, token.kind is Kind.ASSIGN
+            if token.text != ",":
                 break
             if not ranges or len(names) > 1:
-                raise self._fault(following, "too many variables are declared at once")
+                raise self._fault(token, "too many variables are declared at once")
             self._next()
-        if len(names) > 1 or (names and self._tokens[self._at - 1].text == ","):
-            raise self._fault(self._peek(), "expected a second variable and :=")
+            token = self._peek_solid()
+            if token.kind is not Kind.VARIABLE:
+                raise self._fault(token, "expected a second variable")
+        if len(names) > 1:
+            raise self._fault(token, "expected := or =")
         self._at = before
         return [], False
 
@@ -254,7 +258,7 @@ class ExpressionParser:
         base = self._term(token)
         names = [token.text[1:]] if token.kind is Kind.FIELD else []
         while self._peek().kind is Kind.FIELD:
-            if isinstance(base, (Literal, Dot)) and token.kind is not Kind.FIELD:
+            if token.kind in _NO_MEMBERS:
                 raise self._unexpected(self._peek())
             names.append(self._next().text[1:])
         if not names:

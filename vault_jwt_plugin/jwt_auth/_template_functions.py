@@ -133,12 +133,20 @@ def glob_matches(pattern: str, text: str) -> bool:
 
 def _uppercase(text: str) -> str:
     """Go's strings.ToUpper: letter by letter, never more letters than before."""
-    return text.upper() if text.isascii() else "".join(map(_simple_upper, text))
+    mapped = text.upper()
+    # No letter's full mapping is shorter, so that the same length is one letter each.
+    if text.isascii() or (len(mapped) == len(text) and text.isprintable()):
+        return mapped
+    return "".join(map(_simple_upper, text))
 
 
 def _lowercase(text: str) -> str:
     """Go's strings.ToLower: letter by letter, without the rule for a sigma at a word's end."""
-    return text.lower() if text.isascii() else "".join(map(_simple_lower, text))
+    mapped = text.lower()
+    single = len(mapped) == len(text) and "\u03a3" not in text
+    if text.isascii() or (single and text.isprintable()):
+        return mapped
+    return "".join(map(_simple_lower, text))
 
 
 def _simple_upper(letter: str) -> str:

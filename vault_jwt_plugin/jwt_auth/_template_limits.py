@@ -31,8 +31,8 @@ MAX_STEPS = 20_000
 MAX_ITERATIONS = 5_000
 """Rounds of `range` in one login, over all its policies."""
 
-MAX_WORK = 2 * 1024 * 1024
-"""Characters of text and members of lists and maps that functions read in one login."""
+MAX_WORK = 512 * 1024
+"""Characters of text, and members of lists and maps, that functions read and make in one login."""
 
 
 class EvaluationError(Exception):
@@ -74,25 +74,25 @@ class Meter:
         if self.steps_left < 0:
             raise EvaluationError(f"evaluation takes more than {MAX_STEPS} steps")
 
-    def iterate(self, rounds: int) -> None:
-        """Count the rounds of a `range` that is about to begin.
+    def iterate(self) -> None:
+        """Count one round of a `range`.
 
         Raises:
             EvaluationError: more than `MAX_ITERATIONS`.
         """
-        self.iterations_left -= rounds
+        self.iterations_left -= 1
         if self.iterations_left < 0:
             raise EvaluationError(f"range takes more than {MAX_ITERATIONS} rounds")
 
     def work(self, amount: int) -> None:
-        """Count characters or members that are about to be read.
+        """Count characters or members that are about to be read, or were made.
 
         Raises:
             EvaluationError: more than `MAX_WORK`.
         """
         self.work_left -= amount
         if self.work_left < 0:
-            raise EvaluationError(f"evaluation reads more than {MAX_WORK} characters")
+            raise EvaluationError(f"evaluation handles more than {MAX_WORK} characters")
 
 
 def check_text_length(length: int) -> None:

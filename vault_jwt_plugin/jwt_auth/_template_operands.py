@@ -199,6 +199,7 @@ class Call:
             result = self.function.apply(values, run.environment)
             if type(result) is str:
                 check_text_length(len(result))
+                run.meter.work(len(result))
         except EvaluationError as error:
             error.reason = f"{self.name}: {error.reason}"
             error.position = self.position

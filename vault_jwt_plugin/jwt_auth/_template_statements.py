@@ -22,8 +22,9 @@ from vault_jwt_plugin.jwt_auth._template_values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from vault_jwt_plugin.jwt_auth._template_limits import Meter
     from vault_jwt_plugin.jwt_auth._template_operands import Operand, Run
 
 
@@ -118,46 +119,34 @@ class Range:
         """Run the body per element, or the `else` branch when there is none."""
         mark = len(run.variables)
         value = self.pipeline.evaluate(run, dot)
-        elements = self._elements(run, value)
+        self._check(value)
         flow = None
-        if elements:
-            self._run_body(run, elements)
+        if value and not (type(value) is int and value < 0):
+            self._run_body(run, value)
         else:
             flow = run_all(self.otherwise, run, dot)
         del run.variables[mark:]
         return flow
 
-    def _run_body(self, run: Run, elements: Collection[tuple[GoValue, GoValue]]) -> None:
+    def _run_body(self, run: Run, value: GoValue) -> None:
         mark = len(run.variables)
-        for index, element in elements:
+        for index, element in _elements(value, run.meter):
+            run.meter.iterate()
             self._bind(run, index, element)
             flow = run_all(self.body, run, element)
             del run.variables[mark:]
             if flow is Flow.BREAK:
                 return
 
-    def _elements(self, run: Run, value: GoValue) -> Collection[tuple[GoValue, GoValue]]:
-        """(index, element) of a list, (key, member) of a map in order, or the numbers below one.
-
-        Raises:
-            EvaluationError: another kind of value, or too many elements.
-        """
-        if value is None:
-            return ()
-        if is_list(value):
-            run.meter.iterate(len(value))
-            return [(index, from_claim(element)) for index, element in enumerate(value)]
-        if is_map(value):
-            run.meter.iterate(len(value))
-            return [(key, from_claim(value[key])) for key in sorted_keys(value, run.meter)]
-        kind = type(value)
-        if kind is not int and kind is not Byte:
+    def _check(self, value: GoValue) -> None:
+        if value is None or is_list(value) or is_map(value):
+            return
+        if type(value) is not int and type(value) is not Byte:
             reason = f"range can't go through {describe(value)}"
         elif len(self.declared) > 1:
             reason = "range over an integer has one variable only"
         else:
-            run.meter.iterate(max(value, 0))
-            return [(None, kind(number)) for number in range(value)]
+            return
         raise EvaluationError(reason, position=self.position)
 
     def _bind(self, run: Run, index: GoValue, element: GoValue) -> None:
@@ -180,3 +169,17 @@ class Jump:
     def run(self, _run: Run, _dot: GoValue) -> Flow:
         """Leave the body of the `range`."""
         return self.flow
+
+
+def _elements(value: GoValue, meter: Meter) -> Iterator[tuple[GoValue, GoValue]]:
+    """(index, element) of a list, (key, member) of a map in order, or the numbers below one."""
+    if is_list(value):
+        for index, element in enumerate(value):
+            yield index, from_claim(element)
+    elif is_map(value):
+        for key in sorted_keys(value, meter):
+            yield key, from_claim(value[key])
+    else:
+        kind = type(value)
+        for number in range(value):
+            yield None, kind(number)
