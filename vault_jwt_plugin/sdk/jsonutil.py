@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring
+from json.scanner import make_scanner
 from typing import Any, NoReturn
 
 MAX_DEPTH = 128
@@ -47,7 +48,7 @@ def _constant(literal: str) -> NoReturn:
 # Bound once: building a decoder costs more than decoding a login's body. Integers keep the
 # default hook, which is C; the interpreter bounds their digits.
 _decoder = json.JSONDecoder(parse_float=_decimal, parse_constant=_constant)
-_scan = _decoder.scan_once
+_scan = make_scanner(_decoder)
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 ).encode
