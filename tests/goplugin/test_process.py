@@ -483,6 +483,23 @@ def test_a_plugin_that_cannot_be_made_is_reported(tmpdir):
     assert entry["traceback"].endswith("RuntimeError: no such thing\n")
 
 
+def test_a_certificate_that_is_none_is_reported(tmpdir):
+    with subprocess.Popen(
+        TOY,
+        env=host_environment(TMPDIR=str(tmpdir), PLUGIN_CLIENT_CERT="nonsense"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        out, log = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert out == b""
+    entry = json.loads(log)
+    assert entry["@level"] == "error"
+    assert entry["@message"] == "PLUGIN_CLIENT_CERT holds no certificate in PEM"
+    assert entry["code"] == "client_certificate"
+
+
 def processes_with(text):
     """Processes whose environment holds the text."""
     found = []
