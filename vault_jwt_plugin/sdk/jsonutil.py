@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring
-from json.scanner import make_scanner
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, cast
 
 MAX_DEPTH = 128
 """Nesting of objects and lists that is accepted, in levels."""
@@ -45,10 +44,16 @@ def _constant(literal: str) -> NoReturn:
     raise JSONError(f"{literal} is no JSON")
 
 
+class _Scanning(Protocol):
+    """A JSONDecoder, with the attribute that its type stub leaves out."""
+
+    def scan_once(self, string: str, idx: int) -> tuple[Any, int]: ...
+
+
 # Bound once: building a decoder costs more than decoding a login's body. Integers keep the
 # default hook, which is C; the interpreter bounds their digits.
 _decoder = json.JSONDecoder(parse_float=_decimal, parse_constant=_constant)
-_scan = make_scanner(_decoder)
+_scan = cast("_Scanning", _decoder).scan_once
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 ).encode
