@@ -16,7 +16,8 @@ async def serve(port: int) -> None:
     listener.setblocking(False)
     server = rpc.Server({"/echo.Echo/Unary": rpc.unary(lambda _call, message: message)})
     server.start(listener)
-    print("listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+    host, bound = listener.getsockname()
+    print(f"listening on {host}:{bound}", flush=True)
     await asyncio.Event().wait()
 
 

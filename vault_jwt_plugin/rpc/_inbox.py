@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vault_jwt_plugin.rpc.errors import RPCError, StatusCode
 from vault_jwt_plugin.rpc.framing import PREFIX_BYTES, MessageReader
@@ -37,6 +37,17 @@ class Budget:
         self.held += size
 
 
+class InboxHost(Protocol):
+    """What an inbox needs of its connection."""
+
+    core: Connection
+    limits: Limits
+    budget: Budget
+
+    def flush_soon(self) -> None:
+        """Write what the core has to send, soon."""
+
+
 class Inbox:
     """Messages received on a stream, in order, then its end or its error.
 
@@ -47,9 +58,9 @@ class Inbox:
 
     __slots__ = (
         "_budget",
-        "_connection",
         "_end",
         "_held",
+        "_host",
         "_owed",
         "_queue",
         "_reader",
@@ -57,13 +68,11 @@ class Inbox:
         "_wake",
     )
 
-    def __init__(
-        self, connection: Connection, stream: Stream, limits: Limits, budget: Budget
-    ) -> None:
-        self._connection = connection
+    def __init__(self, host: InboxHost, stream: Stream) -> None:
+        self._host = host
         self._stream = stream
-        self._reader = MessageReader(limits.max_message_bytes)
-        self._budget = budget
+        self._reader = MessageReader(host.limits.max_message_bytes)
+        self._budget = host.budget
         # Each message with the bytes of the window that it still keeps.
         self._queue: deque[tuple[bytes, int]] = deque()
         # The same for the message that is not whole yet.
@@ -154,8 +163,9 @@ class Inbox:
         if not self._queue:
             size += self._owed
             self._owed = 0
-        if size:
-            self._connection.return_window(self._stream, size)
+        # Soon, not now: the reader may be about to take more.
+        if size and self._host.core.return_window(self._stream, size):
+            self._host.flush_soon()
 
     def _notify(self) -> None:
         if self._wake is not None and not self._wake.done():

@@ -41,7 +41,7 @@ class Link:
         limits: Limits,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._limits = limits
+        self.limits = limits
         self.core = Connection(self, client=client, limits=limits, clock=self._loop.time)
         self._transport = Transport(
             sock,
@@ -51,7 +51,7 @@ class Link:
             server_hostname=server_hostname,
             limits=limits,
         )
-        self._budget = Budget(limits.max_buffered_bytes)
+        self.budget = Budget(limits.max_buffered_bytes)
         self._settings_timer: asyncio.TimerHandle | None = None
         self._ack_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -102,7 +102,7 @@ class Link:
         """The transport is ready: our preface goes first."""
         self.core.start()
         self._settings_timer = self._loop.call_later(
-            self._limits.handshake_timeout_s,
+            self.limits.handshake_timeout_s,
             self.abort,
             TimeoutError("no HTTP/2 SETTINGS in time"),
         )
@@ -126,12 +126,12 @@ class Link:
         core = self.core
         if core.held_acks and self._ack_timer is None:
             self._ack_timer = self._loop.call_later(
-                self._limits.ping_ack_delay_s, self._release_acks
+                self.limits.ping_ack_delay_s, self._release_acks
             )
         data = core.data_to_send()
         if core.blocked and self._stall_timer is None:
             self._stall_timer = self._loop.call_later(
-                self._limits.stall_timeout_s / 4, self._check_stalls
+                self.limits.stall_timeout_s / 4, self._check_stalls
             )
         return data
 
@@ -207,7 +207,7 @@ class Link:
 
     def _check_stalls(self) -> None:
         self._stall_timer = None
-        before = self._loop.time() - self._limits.stall_timeout_s
+        before = self._loop.time() - self.limits.stall_timeout_s
         for stream in self.core.stalled_since(before):
             _log.warning("stream reset: the peer's flow control window stays shut")
             self.core.reset_stream(stream, ErrorCode.CANCEL)

@@ -210,7 +210,7 @@ class ServerLink(Link):
             self._loop.call_soon(self.close)
 
     def _begin(self, stream: Stream, head: Head) -> ServerCall:
-        inbox = Inbox(self.core, stream, self._limits, self._budget)
+        inbox = Inbox(self, stream)
         stream.app = call = ServerCall(self, stream, head, inbox)
         return call
 

@@ -201,15 +201,20 @@ class Connection(SendingHalf):
         self._streams[stream.id] = stream
         return stream
 
-    def return_window(self, stream: Stream, size: int) -> None:
-        """The layer above has consumed that many bytes: let the peer send as many more."""
+    def return_window(self, stream: Stream, size: int) -> bool:
+        """The layer above has consumed that many bytes: let the peer send as many more.
+
+        Returns whether that gave us something to send now.
+        """
         if stream.remote_closed or stream.id not in self._streams:
-            return
+            return False
         stream.recv_unreturned += size
         if stream.recv_unreturned * 2 >= self._limits.stream_window_bytes:
             self._out.append(_frames.window_update(stream.id, stream.recv_unreturned))
             stream.recv_window += stream.recv_unreturned
             stream.recv_unreturned = 0
+            return True
+        return False
 
     def release_ping_acks(self) -> None:
         """Let the held acknowledgements go."""
