@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 import zlib
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
@@ -93,15 +94,10 @@ class Get:
         """
         url = self._url
         try:
-            with requests.Session() as session:
-                # No .netrc, no REQUESTS_CA_BUNDLE; proxies are looked up for each hop below.
-                session.trust_env = False
-                session.headers.clear()
-                adapter = _Adapter(client_context(self._ca_pem), self._sockets)
-                session.mount("https://", adapter)
-                session.mount("http://", adapter)
+            adapter = _Adapter(client_context(self._ca_pem), self._sockets)
+            with closing(adapter):
                 for _ in range(MAX_REDIRECTS + 1):
-                    with self._send(session, url) as response:
+                    with self._send(adapter, url) as response:
                         if response.status_code not in _REDIRECTS:
                             return self._answer(response, url)
                         url = self._redirected(response, url)
@@ -124,12 +120,12 @@ class Get:
         finally:
             self._sockets.forget()
 
-    def _send(self, session: requests.Session, url: str) -> requests.Response:
-        return session.get(
-            url,
-            headers=_HEADERS,
+    def _send(self, adapter: HTTPAdapter, url: str) -> requests.Response:
+        # Past `requests.Session`: it would add .netrc's credentials and REQUESTS_CA_BUNDLE, and
+        # read the whole body of a redirect even when told not to follow it.
+        return adapter.send(
+            requests.Request("GET", url, headers=_HEADERS).prepare(),
             stream=True,
-            allow_redirects=False,
             timeout=self._remaining(url),
             proxies=requests.utils.get_environ_proxies(url),
         )
@@ -146,10 +142,10 @@ class Get:
         )
 
     def _redirected(self, response: requests.Response, url: str) -> str:
-        target = urljoin(url, response.headers.get("Location", ""))
         try:
+            target = urljoin(url, response.headers.get("Location", ""))
             check_url(target)
-        except FetchError:
+        except (FetchError, ValueError):
             raise fetch_error(
                 "redirect_refused", url, "it redirects to something that is no http or https URL"
             ) from None
@@ -201,9 +197,11 @@ class Get:
         causes = list(_causes(error))
         if time.monotonic() >= self._ends_at or any(map(_is_timeout, causes)):
             raise self._late(url) from error
+        # The most telling first: others wrap it.
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise _untrusted(cause, url) from error
+        for cause in causes:
             if isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
                 raise fetch_error(
                     "tls_failed",

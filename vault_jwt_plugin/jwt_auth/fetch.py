@@ -34,7 +34,7 @@ DISCOVERY_MAX_BYTES = 256 * 1024
 MAX_THREADS = 32
 """Fetches at a time. A source never has more than one under way."""
 
-_MAX_AGE = re.compile(r'(?:^|[,\s])max-age\s*=\s*"?([0-9]{1,10})', re.IGNORECASE)
+_MAX_AGE = re.compile(r'(?:^|[,\s])max-age\s*=\s*"?([0-9]{1,10})(?![0-9])', re.IGNORECASE)
 _NO_CACHE = re.compile(r"(?:^|[,\s])(?:no-cache|no-store)(?:$|[,\s])", re.IGNORECASE)
 
 

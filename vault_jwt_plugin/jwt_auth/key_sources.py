@@ -248,9 +248,21 @@ class RemoteKeys:
         except FetchError as error:
             self._failed(error)
         except TimeoutError:
-            self._failed(FetchError("timeout", "fetching keys took too long", url=""))
-        except BaseException:
+            self._failed(
+                FetchError(
+                    "timeout",
+                    f"fetching them took longer than {self._policy.deadline_s:g} s",
+                    url="",
+                )
+            )
+        except Exception:
+            # A fault of ours, logged when the task ends; it must not be repeated at every login.
             self._fetch_not_before = self._monotonic() + self._policy.cooldown_s
+            self._last_error = FetchError(
+                "fetch_failed",
+                "fetching them failed unexpectedly; the server's log says why",
+                url="",
+            )
             raise
         else:
             self._succeeded(fetched)

@@ -55,7 +55,7 @@ def client_context(ca_pem: str) -> ssl.SSLContext:
         raise BadCAError
     try:
         context.load_verify_locations(cadata=ca_pem)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):  # the last for text that is not ASCII
         raise BadCAError from None
     if not context.cert_store_stats()["x509"]:
         raise BadCAError

@@ -1,0 +1,61 @@
+"""A fetcher and clocks that tests hold in their hands."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+from vault_jwt_plugin.jwt_auth.errors import FetchError
+from vault_jwt_plugin.jwt_auth.fetch import Document
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeFetcher:
+    """Answers from a dict of URL to JSON, or to the error to raise.
+
+    Attributes:
+        documents: what there is to fetch.
+        max_age_s: what every answer says.
+        asked: every call: URL, and the keyword arguments.
+        called: set by every call.
+        gate: cleared, answers wait for it.
+    """
+
+    def __init__(self, documents: dict[str, Any] | None = None) -> None:
+        self.documents = documents or {}
+        self.max_age_s: int | None = None
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.called = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    @property
+    def urls(self) -> list[str]:
+        return [url for url, _ in self.asked]
+
+    async def get_json(
+        self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int
+    ) -> Document:
+        self.asked.append(
+            (url, {"ca_pem": ca_pem, "deadline_s": deadline_s, "max_bytes": max_bytes})
+        )
+        self.called.set()
+        await self.gate.wait()
+        document = self.documents.get(url, FetchError("http_status", f"no {url}", url=url))
+        if isinstance(document, BaseException):
+            raise document
+        raw = json.dumps(document).encode()
+        return Document(
+            json=document, digest=hashlib.sha256(raw).digest(), max_age_s=self.max_age_s
+        )
