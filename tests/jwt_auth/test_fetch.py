@@ -469,8 +469,8 @@ def test_a_bad_ca_pem(ca_pem):
     assert (error.code, error.message) == (
         "bad_ca_pem",
         (
-            "can't use \"https://127.0.0.1:1/keys\": the CA PEM configured for it can't be read; give "
-            "one or more certificates in PEM format"
+            "can't use \"https://127.0.0.1:1/keys\": the CA PEM configured for it can't be "
+            "read; give one or more certificates in PEM format"
         ),
     )
 
@@ -491,8 +491,8 @@ def test_a_proxy_that_is_down(monkeypatch):
     assert (error.code, error.message) == (
         "unreachable",
         (
-            "can't use \"https://issuer.invalid/keys\": it can't be reached through the proxy of the "
-            "environment (connection refused); check address and port"
+            "can't use \"https://issuer.invalid/keys\": it can't be reached through the "
+            "proxy of the environment (connection refused); check address and port"
         ),
     )
 
