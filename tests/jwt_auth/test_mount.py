@@ -7,7 +7,7 @@ import pytest
 from tests.jwt_auth.mounted import ROLE, Mounted
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.mount import RETIRED_S
-from vault_jwt_plugin.sdk import Operation, ReadOnlyError, StorageError
+from vault_jwt_plugin.sdk import Operation, ReadOnlyError, StorageError, UserError
 
 
 def run(scenario):
@@ -88,6 +88,20 @@ def test_after_a_write_of_unknown_outcome_nothing_is_believed_for_long():
         mounted.now += 1
         await mounted.login()
         assert mounted.reads() == ["config", "role/demo"]
+
+    run(scenario)
+
+
+def test_a_refused_write_leaves_what_is_known_alone():
+    async def scenario(mounted):
+        await mounted.configure()
+        await mounted.login()
+        with pytest.raises(UserError):
+            await mounted.ask(Operation.UPDATE, "role/demo", ROLE | {"token_type": "x"})
+        mounted.reads()
+        mounted.now += 1
+        await mounted.login()
+        assert mounted.reads() == []
 
     run(scenario)
 

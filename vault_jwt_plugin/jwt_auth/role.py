@@ -129,7 +129,6 @@ class Role:
         members: dict[str, Any] = {
             declared.name: declared.stored(getattr(self, declared.name)) for declared in ROLE_FIELDS
         }
-        members["token_type"] = int(self.token_type)
         members.update((name, self.extra[name]) for name in self.extra if name not in members)
         return jsonutil.dumps(members).encode()
 
