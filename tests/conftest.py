@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from tests.hosts import issuer
 from tests.hosts import plugin as plugins
 from tests.hosts.discover import Absent, Host, find_hosts
 from tests.hosts.server import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
 
 _HOST_OF_TEST = pytest.StashKey[dict[str, str]]()
 _RAN = pytest.StashKey[Counter[str]]()

@@ -16,7 +16,7 @@ from tests.differential.differences import (
     expected,
 )
 from tests.differential.steps import Call, Case, Login, Renew, Step
-from tests.differential.world import differences, token_of
+from tests.differential.world import Actor, differences, token_of
 
 if TYPE_CHECKING:
     from tests.differential.conftest import Arena
@@ -51,9 +51,22 @@ def test_ours_answers_as_the_builtin_method_does(case: Case, host: Host, arena: 
                 is_renewed = answers[0]["status"] == 200
                 found = unexplained(found, case, number, host.family, is_renewed=is_renewed)
             assert not found, explain(case, number, step, found, answers)
+            check_refusal(ours, jwt)
     finally:
         builtin.mount.disable()
         ours.mount.disable()
+
+
+def check_refusal(actor: Actor, jwt: Any) -> None:
+    """A refusal says one thing, and never the token."""
+    reply = actor.reply
+    if reply is None or reply.status != 400:
+        return
+    assert len(reply.errors) == 1, reply.raw
+    assert reply.errors[0].strip(), reply.raw
+    if isinstance(jwt, str) and "." in jwt:
+        for part in filter(None, jwt.split(".")):
+            assert part not in reply.errors[0], reply.raw
 
 
 def unexplained(

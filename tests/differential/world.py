@@ -91,12 +91,13 @@ def _dated(value: Any, now: float) -> Any:
 
 
 class Actor:
-    """One of the two mounts, and the token of its last login."""
+    """One of the two mounts, the token of its last login, and its last answer as it came."""
 
     def __init__(self, mount: Mount, world: World) -> None:
         self.mount = mount
         self.world = world
         self.token: str | None = None
+        self.reply: Reply | None = None
 
     def act(self, step: Step, jwt: Any) -> dict[str, Any]:
         """Carry the step out; `jwt`: what a Login sends."""
@@ -161,6 +162,7 @@ class Actor:
         return {"status": client.must("POST", "identity/group-alias", alias).status}
 
     def _observe(self, reply: Reply) -> dict[str, Any]:
+        self.reply = reply
         return {
             "status": reply.status,
             "data": self.comparable(reply.data),

@@ -123,12 +123,16 @@ class Issuer:
     Attributes:
         routes: Path -> status, content type, body; open to change while it runs.
         hits: Path -> how often it was asked for.
+        hanging: Paths that are asked for in vain: no answer until the issuer closes.
     """
 
     def __init__(self, authority: Authority | None = None) -> None:
         """None = plain http. Listens at once; serves from `with` on."""
         self.routes: dict[str, tuple[int, str, bytes]] = {}
         self.hits: Counter[str] = Counter()
+        self.hanging: set[str] = set()
+        self.asked = threading.Condition()
+        self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.scheme = "http"
@@ -161,11 +165,22 @@ class Issuer:
         self.put_json(f"{path}{_DISCOVERY}", discovery_document(base))
         self.put_json(f"{path}/jwks", {"keys": keys})
 
+    def wait_asked(self, path: str, timeout_s: float = 10) -> None:
+        """Wait until somebody asks for `path`.
+
+        Raises:
+            TimeoutError: Nobody did.
+        """
+        with self.asked:
+            if not self.asked.wait_for(lambda: self.hits[path], timeout_s):
+                raise TimeoutError(f"nobody asked for {path}")
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -176,7 +191,13 @@ class Issuer:
             timeout = 10
 
             def do_GET(self) -> None:
-                issuer.hits[self.path] += 1
+                with issuer.asked:
+                    issuer.hits[self.path] += 1
+                    issuer.asked.notify_all()
+                if self.path in issuer.hanging:
+                    issuer._closing.wait()
+                    self.close_connection = True
+                    return
                 missing = (404, "text/plain", b"not found")
                 status, kind, body = issuer.routes.get(self.path, missing)
                 self.send_response(status)
@@ -215,6 +236,8 @@ def standard_routes(issuer: Issuer) -> None:
     issuer.put_text("/error", "oops", status=500)
     issuer.put_json(f"/wrong-issuer{_DISCOVERY}", discovery_document("https://elsewhere.example"))
     issuer.put_text(f"/html-issuer{_DISCOVERY}", "<html>sign in</html>")
+    issuer.routes["/huge"] = (200, "application/json", b'{"keys": ["' + b"x" * 20_000_000 + b'"]}')
+    issuer.hanging |= {"/slow", f"/slow-issuer{_DISCOVERY}"}
     issuer.put_json(f"/no-jwks{_DISCOVERY}", {"issuer": f"{issuer.url}/no-jwks"})
 
 
