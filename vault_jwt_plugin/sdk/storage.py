@@ -57,7 +57,10 @@ class ReplicationState(int):
 
 
 class SystemView(Protocol):
-    """What the host tells of itself and of the mount (SDK `logical.SystemView`)."""
+    """What the host tells of itself and of the mount (SDK `logical.SystemView`).
+
+    Every method raises `errors.InternalError` when the host doesn't answer.
+    """
 
     async def default_lease_ttl_ns(self) -> int:
         """The mount's default TTL, in nanoseconds; follows `tune`."""
