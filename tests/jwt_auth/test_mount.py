@@ -54,6 +54,35 @@ def test_a_write_runs_to_its_end_though_its_caller_goes_away():
     run(scenario)
 
 
+def test_a_write_that_the_host_does_not_answer_does_not_keep_the_mount(monkeypatch):
+    monkeypatch.setattr("vault_jwt_plugin.jwt_auth.mount.WRITES_END_S", 0.0)
+
+    async def scenario(mounted):
+        slow = SlowPut(mounted.storage)
+        write = asyncio.create_task(mounted.write("role/demo", ROLE))
+        await slow.waiting.wait()
+        await mounted.backend.cleanup()
+        with pytest.raises(asyncio.CancelledError):
+            await write
+        assert mounted.storage.entries == {}
+
+    run(scenario)
+
+
+def test_a_write_under_way_may_end_when_the_mount_does():
+    async def scenario(mounted):
+        slow = SlowPut(mounted.storage)
+        write = asyncio.create_task(mounted.write("role/demo", ROLE))
+        await slow.waiting.wait()
+        cleanup = asyncio.create_task(mounted.backend.cleanup())
+        slow.gate.set()
+        await cleanup
+        await write
+        assert list(mounted.storage.entries) == ["role/demo"]
+
+    run(scenario)
+
+
 def test_a_login_during_a_write_does_not_keep_the_old_role():
     async def scenario(mounted):
         await mounted.configure()

@@ -10,6 +10,7 @@ from tests.jwt_auth import stored, tokens
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.test_config import READ_EMPTY
 from vault_jwt_plugin.jwt_auth.config import CONFIG_FIELDS_BY_NAME
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.urls import fetch_error
 from vault_jwt_plugin.sdk import (
     InternalError,
@@ -348,6 +349,27 @@ def test_a_slow_issuer_holds_up_nobody():
         data = (await mounted.ask(Operation.READ, "config")).data
         assert data["jwks_url"] == JWKS_URL
         assert data["namespace_in_state"] is False
+
+    run(scenario)
+
+
+def test_keys_that_can_no_longer_be_had_make_the_status_invalid():
+    async def scenario(mounted):
+        await mounted.configure(jwks_url=JWKS_URL)
+        assert (await mounted.ask(Operation.READ, "config")).data["status"] == "valid"
+        keys = mounted.fetcher.documents.pop(JWKS_URL)
+        jwt = tokens.token(CLAIMS, header={"kid": "1"})
+        with pytest.raises(LoginDenied) as caught:
+            await mounted.login(jwt)
+        assert caught.value.code == "keys_unavailable"
+        response = await mounted.ask(Operation.READ, "config")
+        assert response.data["status"] == "invalid"
+        assert response.warnings[0].startswith("the keys can't be fetched: ")
+        mounted.fetcher.documents[JWKS_URL] = keys
+        mounted.now += 60
+        await mounted.login(jwt)
+        response = await mounted.ask(Operation.READ, "config")
+        assert (response.data["status"], response.warnings) == ("valid", ())
 
     run(scenario)
 

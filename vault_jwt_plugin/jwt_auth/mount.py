@@ -19,7 +19,7 @@ from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.sdk import ReadOnlyError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from vault_jwt_plugin.jwt_auth.key_sources import KeySource
     from vault_jwt_plugin.sdk import BackendContext
@@ -28,6 +28,19 @@ T = TypeVar("T")
 
 RETIRED_S = 30.0
 """How long a key source outlives the configuration it was built from, in seconds."""
+
+WRITES_END_S = 0.3
+"""How long writes under way are waited for when the mount ends, in seconds."""
+
+
+async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Wait for tasks for a while, then cancel them."""
+    tasks = tuple(tasks)
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=WRITES_END_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 def _prepare(name: str, raw: bytes) -> PreparedRole:
@@ -235,9 +248,13 @@ class Mount:
         self.set_writable(writable=writable)
 
     async def close(self) -> None:
-        """Let writes end, close the key source, forget everything; idempotent."""
+        """Let writes end, close the key source, forget everything; idempotent.
+
+        Done within `WRITES_END_S` and what closing the source takes: a host that
+        no longer answers must not keep the process.
+        """
         self._ending.set()
-        await asyncio.gather(*self._writes, return_exceptions=True)
+        await _end(self._writes)
         self._retire_keys()
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self.configs.close()

@@ -180,14 +180,22 @@ class ConfigPath:
         if config is None:
             return None
         data = config.read_data()
+        trouble = self._trouble(config)
+        data["status"] = "valid" if trouble is None else "invalid"
+        return Response(data=data, warnings=() if trouble is None else (trouble,))
+
+    def _trouble(self, config: Config) -> str | None:
+        """Why logins can't use the configuration, by what is known already; None if they can.
+
+        OpenBao's method may fetch here and hold up the read; the last fetch says as much.
+        """
         try:
-            self._mount.key_source(config)
+            status = self._mount.key_source(config).status()
         except LogicalError as error:
-            data["status"] = "invalid"
-            warning = f"failed to construct JWK validator: {error.message}"
-            return Response(data=data, warnings=(warning,))
-        data["status"] = "valid"
-        return Response(data=data)
+            return f"failed to construct JWK validator: {error.message}"
+        if status.keys == 0 and status.last_error is not None:
+            return f"the keys can't be fetched: {status.last_error.message}"
+        return None
 
     async def write(self, _request: Request, data: FieldData) -> None:
         """Check and replace the configuration; nothing is stored on failure.
