@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 import tempfile
+from typing import ClassVar
 
 import hpack
 
@@ -169,6 +170,8 @@ async def serving(methods, *, tls=None, limits=None, grace_s=1.0, on_connection_
         try:
             yield path, server
         finally:
+            while RawPeer.opened:
+                await RawPeer.opened.pop().close()
             await server.shutdown(grace_s)
 
 
@@ -185,6 +188,9 @@ async def connect(path, *, tls=None, limits=None, timeout_s=5.0):
 class RawPeer:
     """A socket that speaks what a test tells it, frame by frame."""
 
+    # Closed by `serving`, also when the test has failed: no socket may be left to the collector.
+    opened: ClassVar[list["RawPeer"]] = []
+
     def __init__(self, reader, writer):
         self.reader = reader
         self.writer = writer
@@ -193,6 +199,7 @@ class RawPeer:
     async def to(cls, path, hello=PREFACE):
         reader, writer = await asyncio.open_unix_connection(path)
         peer = cls(reader, writer)
+        cls.opened.append(peer)
         await peer.send(hello)
         return peer
 
