@@ -2,6 +2,7 @@
 
 import time
 import timeit
+from datetime import UTC, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -37,6 +38,7 @@ def test_names_are_trimmed_deduplicated_and_sorted():
         " z-static ",
         "{{ .team }}-read",
         "\n{{ .team }}-read\u3000",
+        " {{ .team }}-read ",
         "{{ if .no }}never{{ end }}",
         "  ",
         "Red-{{ .env }}",
@@ -52,7 +54,7 @@ def test_names_keep_their_case_and_any_printable_character():
 
 
 def test_without_templates_nothing_is_evaluated():
-    templates = PolicyTemplates.parse(["b", "a", "root", " a ", "}}"])
+    templates = PolicyTemplates.parse(["b", "a", "root", " a ", "}}", "  "])
     assert templates.templates == ()
     assert templates.render({}) is templates.static
     assert templates.static == ("a", "b", "root", "}}")
@@ -360,6 +362,22 @@ def test_timestamp_is_in_the_zone_of_the_process(monkeypatch):
         time.tzset()
         assert render(layout, now_ns=lambda: _NOW_NS) == ("01:13 XYZ +0300",)
     time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("zone", "text"),
+    [
+        (UTC, "Z Z Z +00 +0000 +00:00:00 UTC"),
+        (
+            timezone(-timedelta(hours=3, minutes=30), "NST"),
+            "-03 -0330 -03:30 -03 -0330 -03:30:00 NST",
+        ),
+    ],
+    ids=["utc", "west"],
+)
+def test_timestamp_writes_the_zone(zone, text):
+    layout = '{{ timestamp "Z07 Z0700 Z07:00 -07 -0700 -07:00:00 MST" }}'
+    assert render(layout, now_ns=lambda: _NOW_NS, zone=zone) == (text,)
 
 
 def test_two_simple_templates_cost_microseconds():

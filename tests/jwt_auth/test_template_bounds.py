@@ -1,6 +1,7 @@
 """The bounds of policy templates: each by name, and hostile claims against all of them."""
 
 import timeit
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -111,6 +112,18 @@ def _deep(depth):
             [1] * 518,
             "character 21: sha256: evaluation handles more than 524288 characters",
         ),
+        (
+            "{{ range .c }}{{ if slice $.c }}{{ end }}{{ end }}",
+            [1] * 724,
+            [1] * 725,
+            "character 21: slice: evaluation handles more than 524288 characters",
+        ),
+        (
+            "{{ len (timestamp .c) }}",
+            "x" * 256,
+            "x" * 257,
+            "character 9: timestamp: the layout has over 256 characters",
+        ),
         ("{{ .c }}", _deep(48), _deep(49), "a printed claim is nested deeper than 48 levels"),
         (
             "{{ len (print .c) }}",
@@ -134,6 +147,8 @@ def _deep(depth):
         "steps fit",
         "steps",
         "work",
+        "slice",
+        "layout",
         "printed depth",
         "printed list",
         "printed map",
@@ -165,6 +180,23 @@ def test_bounds_hold_for_all_policies_of_a_login_together():
     with pytest.raises(TemplateError) as caught:
         render(template, template, claims={"c": [1] * 2501})
     assert caught.value.message == "policy 2: range takes more than 5000 rounds"
+
+
+def test_the_depth_of_printed_claims_is_that_of_one():
+    render("{{ .c }}" * (limits.MAX_NESTING_DEPTH + 1), claims={"c": ["x"]})
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_text_that_is_too_long_is_not_made(letter):
+    templates = PolicyTemplates.parse([f'{{{{ replace "{letter}" .c .c }}}}'])
+    tracemalloc.start()
+    try:
+        with pytest.raises(TemplateError):
+            templates.render({"c": letter * 4000})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000  # the text would have 16 million letters
 
 
 _HOSTILE = {

@@ -279,7 +279,10 @@ class ExpressionParser:
             self._enter(token)
             pipeline = self._pipeline(Kind.RIGHT_PAREN)
             self._depth -= 1
-            return simplest(pipeline)
+            inner = simplest(pipeline)
+            if isinstance(inner, Literal) and type(inner.value) is float:
+                return Literal(value=inner.value)  # 1.0 is an integer to Go, (1.0) is not
+            return inner
         return self._literal(token)
 
     def _literal(self, token: Token) -> Literal:

@@ -180,12 +180,16 @@ class _Directive:
         if self.verb == "T":
             return self._pad(self._cut(type_name(value)))
         if is_list(value) or is_map(value):
-            return _format_container(value, lambda member: self.format(member, meter), meter)
+            return _format_container(value, lambda member: self._member(member, meter), meter)
         text = self._scalar(value)
         if text is None:
             hint = "; numbers of claims are printed by %v or %.0f" if type(value) is float else ""
             raise EvaluationError(f"%{self.verb} can't print {describe(value)}{hint}")
         return text
+
+    def _member(self, value: GoValue, meter: Meter) -> str:
+        # Go's fmt has no verb and no width for a nil within a list or map.
+        return "<nil>" if value is None else self.format(value, meter)
 
     def _scalar(self, value: GoValue) -> str | None:
         """The text of a value that is no list or map; None when the verb doesn't fit."""
