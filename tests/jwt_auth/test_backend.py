@@ -131,3 +131,14 @@ def test_mounts_share_nothing():
             assert (await one.login()).auth.alias.name == CLAIMS["https://vault/user"]
 
     asyncio.run(main())
+
+
+def test_no_parameter_but_the_name_is_declared_required():
+    # As in Go: generated clients would refuse partial updates that the server takes.
+    required = {
+        declared.name
+        for path in factory(make_context()).paths
+        for declared in path.fields
+        if declared.required
+    }
+    assert required == {"name"}

@@ -55,7 +55,6 @@ LOGIN_FIELDS: tuple[Field, ...] = (
         name="jwt",
         type=FieldType.STRING,
         description="The signed token.",
-        required=True,
         sensitive=True,
     ),
     Field(

@@ -114,8 +114,7 @@ _IDENTITY = (
     Field(
         name="user_claim",
         type=FieldType.STRING,
-        description="The claim that names the user: the entity alias's name.",
-        required=True,
+        description="The claim that names the user: the entity alias's name. A role needs one.",
     ),
     Field(
         name="user_claim_json_pointer",
