@@ -203,7 +203,7 @@ def _check_result(role: Role) -> None:
 
 
 def _check_templates(role: Role) -> None:
-    from vault_jwt_plugin.jwt_auth.policy_templates import (  # noqa: PLC0415 - few roles need it
+    from vault_jwt_plugin.jwt_auth.policy_templates import (
         PolicyTemplates,
         TemplateSyntaxError,
     )
