@@ -231,6 +231,13 @@ def test_policy_templates_see_the_verified_claims():
     assert caught.value.code == "policy_template_claim_missing"
 
 
+@pytest.mark.parametrize(("pointer", "name"), [(False, "literal"), (True, "deep")])
+def test_a_user_claim_is_a_pointer_if_the_role_says_so(pointer, name):
+    role = replace(ROLE, user_claim="/a/b", user_claim_json_pointer=pointer)
+    claims = {**CLAIMS, "/a/b": "literal", "a": {"b": "deep"}}
+    assert login(claims, role=role).display_name == name
+
+
 def test_a_glob_role():
     role = replace(ROLE, bound_claims={"project": "p*"}, bound_claims_type="glob")
     assert login(role=role).display_name == "jeff"

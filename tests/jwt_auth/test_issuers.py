@@ -102,7 +102,7 @@ def test_a_key_set():
     assert len(fetched.key_set.unusable) == 1
     assert fetched.max_age_s == 5
     assert fetcher.asked == [
-        ("https://k", {"ca_pem": "CA", "deadline_s": 10.0, "max_bytes": 1048576})
+        ("https://k", {"ca_pem": "CA", "deadline_s": 9.5, "max_bytes": 1048576})
     ]
 
 

@@ -123,7 +123,7 @@ def test_the_first_login_fetches_and_the_next_do_not():
         assert setup.known(JoseHeader(alg="ES256")) == ["a", "b"]
         assert setup.known(UNKNOWN) == []
         assert setup.fetcher.asked == [
-            (URL, {"ca_pem": "CA", "deadline_s": 10.0, "max_bytes": 1048576})
+            (URL, {"ca_pem": "CA", "deadline_s": 9.5, "max_bytes": 1048576})
         ]
 
     run(scenario())
@@ -247,6 +247,28 @@ def test_a_refetch_that_fails_keeps_the_keys(caplog):
         run(scenario())
     assert [record.getMessage() for record in caplog.records] == ["keys can't be fetched"]
     assert caplog.records[0].fields == {"reason": "unreachable", "error": "the issuer is down"}
+
+
+def test_the_cooldown_after_a_failure_counts_from_its_end():
+    async def scenario():
+        setup = Setup("a")
+        await setup.first()
+        setup.serve(DOWN)
+        setup.fetcher.gate.clear()
+        setup.fetcher.called.clear()
+        refetch = asyncio.ensure_future(setup.source.refetch_for(UNKNOWN))
+        await setup.fetcher.called.wait()
+        setup.monotonic.now += 9
+        setup.fetcher.gate.set()
+        assert await refetch is None
+        setup.monotonic.now += 9
+        assert await setup.source.refetch_for(UNKNOWN) is None
+        assert setup.fetches == 2
+        setup.monotonic.now += 1
+        await setup.source.refetch_for(UNKNOWN)
+        assert setup.fetches == 3
+
+    run(scenario())
 
 
 def test_old_keys_are_refreshed_behind_the_logins_back():
@@ -460,7 +482,7 @@ def test_discovery(more):
         assert kids(await source.candidates(HEADER)) == ["a"]
         assert fetcher.urls == [DISCOVERY, URL]
         assert {kwargs["ca_pem"] for _, kwargs in fetcher.asked} == {"CA"}
-        assert fetcher.asked[1][1]["deadline_s"] <= 10
+        assert fetcher.asked[1][1]["deadline_s"] <= 9.5
         # The keys may move: the document is read again with them.
         moved = "https://issuer/moved"
         fetcher.documents |= {

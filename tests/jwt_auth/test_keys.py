@@ -82,6 +82,19 @@ def test_no_candidates(header, message):
     assert (denied.value.code, denied.value.message) == ("key_unknown", message)
 
 
+def test_a_long_token_is_not_hashed_for_every_key_of_a_large_set():
+    long = parse(token({"x": "y" * 600_000}, key=key_for("RS256", "b")))
+    with pytest.raises(LoginDenied) as denied:
+        verify_signature(long, [verification_key("RS256")] * 256)
+    assert denied.value.code == "too_many_keys"
+    assert denied.value.message == (
+        "the token is too long to be tried with every key; it must name its key (kid)"
+    )
+    short = parse(token({}))
+    keys = [verification_key("RS256", "b")] * 255 + [verification_key("RS256")]
+    assert verify_signature(short, keys) is keys[-1]
+
+
 @pytest.mark.parametrize(
     "signature",
     [b"", b"\0", b"\0" * 64, b"\xff" * 64, b"\0" * 256, b"\xff" * 256, b"\xff" * 4096],
@@ -97,6 +110,22 @@ def test_an_ecdsa_signature_in_der_is_invalid():
     der = private_key("ES256").sign(b"input", ec.ECDSA(hashes.SHA256()))
     with pytest.raises(InvalidSignature):
         verification_key("ES256").verify("ES256", b"input", der)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_an_ecdsa_signature_has_one_length(alg):
+    signature = sign(alg, key_for(alg), b"input")
+    half = len(signature) // 2
+    key = verification_key(alg)
+    key.verify(alg, b"input", signature)
+    for other in (
+        signature + b"\0",
+        b"\0" + signature,
+        signature[:half] + b"\0" + signature[half:],
+        b"\0" + signature[:half] + b"\0" + signature[half:],
+    ):
+        with pytest.raises(InvalidSignature):
+            key.verify(alg, b"input", other)
 
 
 def test_pss_with_another_salt_length_verifies_as_in_go():

@@ -10,6 +10,7 @@ time than the rest of the start.
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import os
 import socket
 import ssl
@@ -115,7 +116,7 @@ class Get:
                 "the CA PEM configured for it can't be read; give one or more certificates in PEM "
                 "format",
             ) from None
-        except Exception as error:  # noqa: BLE001 - four libraries' errors; each becomes one of ours
+        except Exception as error:
             self._explain(error, url)
         finally:
             self._sockets.forget()
@@ -127,7 +128,7 @@ class Get:
             requests.Request("GET", url, headers=_HEADERS).prepare(),
             stream=True,
             timeout=self._remaining(url),
-            proxies=requests.utils.get_environ_proxies(url),
+            proxies={} if _is_loopback(url) else requests.utils.get_environ_proxies(url),
         )
 
     def _remaining(self, url: str) -> float:
@@ -138,7 +139,7 @@ class Get:
 
     def _late(self, url: str) -> FetchError:
         return fetch_error(
-            "timeout", url, f"it did not answer completely within {self._deadline_s:g} s"
+            "timeout", url, f"it did not answer completely within {self._deadline_s:.3g} s"
         )
 
     def _redirected(self, response: requests.Response, url: str) -> str:
@@ -244,6 +245,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(each))
         yield each
         pending += (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether a URL's host is this one, which Go never asks a proxy for (`httpproxy`)."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _is_timeout(error: BaseException) -> bool:

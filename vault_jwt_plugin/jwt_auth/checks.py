@@ -119,7 +119,7 @@ class PreparedRole:
 def _templates(role: Role) -> PolicyTemplates | None:
     if not role.token_policies_template_claims:
         return None
-    from vault_jwt_plugin.jwt_auth.policy_templates import (  # noqa: PLC0415 - few roles need it
+    from vault_jwt_plugin.jwt_auth.policy_templates import (
         PolicyTemplates,
     )
 

@@ -138,11 +138,11 @@ def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
 
 
 def _public_key(kty: str, members: dict[str, str]) -> object:
-    from joserfc.jwk import ECKey, OKPKey, RSAKey  # noqa: PLC0415 - heavy; at the first key set
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
 
     key_type: Any = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}[kty]
     try:
         # The binding, not `import_key`, which warns of RSA keys below 2048 bits: ours to judge.
         return key_type.binding.import_public_key(members)
-    except Exception:  # noqa: BLE001 - whatever a foreign key does to the library, it is skipped
+    except Exception:
         raise UnusableKeyError(f"its members are no valid {kty} key") from None

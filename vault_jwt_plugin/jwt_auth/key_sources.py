@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_GRACE_S = 0.25
+
 REFETCHABLE = frozenset({"key_unknown", "key_algorithm", "signature_invalid"})
 """Codes of denials after which `KeySource.refetch_for` may bring a key that verifies."""
 
@@ -243,7 +245,8 @@ class RemoteKeys:
 
     async def _refresh(self) -> None:
         try:
-            async with asyncio.timeout(self._policy.deadline_s):
+            # The fetcher ends at the deadline itself, and says which URL was late.
+            async with asyncio.timeout(self._policy.deadline_s + _GRACE_S):
                 fetched = await self._load()
         except FetchError as error:
             self._failed(error)

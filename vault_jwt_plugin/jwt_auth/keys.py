@@ -33,6 +33,10 @@ MAX_RSA_BITS = 8192
 MAX_RSA_EXPONENT = 2**31 - 1
 """Largest public exponent, as in Go: a huge one makes every verification slow."""
 
+MAX_TRIED_BYTES = 16 * 1024 * 1024
+"""How much is hashed for one token, in bytes, times the keys tried: whoever sends a token of a
+megabyte without kid would have it hashed once for each key of a set."""
+
 Verifier = Callable[[bytes, bytes], None]
 """Takes signature and signing input; raises when they do not fit."""
 
@@ -97,23 +101,28 @@ def verify_signature(
 
     Raises:
         LoginDenied: `key_unknown` (no candidate), `key_algorithm` (none fits the header's
-            algorithm), `signature_invalid`.
+            algorithm), `signature_invalid`, `too_many_keys`.
     """
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as all of cryptography
+    from cryptography.exceptions import InvalidSignature
 
     alg = token.header.alg
-    tried = False
+    work = 0
     for key in candidates:
         verifier = key.verifiers.get(alg)
         if verifier is None:
             continue
-        tried = True
+        if work > MAX_TRIED_BYTES:
+            raise LoginDenied(
+                "too_many_keys",
+                "the token is too long to be tried with every key; it must name its key (kid)",
+            )
+        work += len(token.signing_input)
         try:
             verifier(token.signature, token.signing_input)
         except InvalidSignature:
             continue
         return key
-    if tried:
+    if work:
         raise LoginDenied(
             "signature_invalid", "the token's signature was made by none of the configured keys"
         )
@@ -144,7 +153,7 @@ def from_public_key(public_key: Any, *, kid: str | None = None) -> VerificationK
     Raises:
         UnusableKeyError: a type, curve or size that none fits.
     """
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if isinstance(public_key, rsa.RSAPublicKey):
         return VerificationKey(kid=kid, kind="RSA", verifiers=_rsa_verifiers(public_key))
@@ -184,14 +193,14 @@ def _rsa_verifiers(key: RSAPublicKey) -> dict[str, Verifier]:
 
 @cache
 def _hashes() -> dict[str, HashAlgorithm]:
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes
 
     return {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
 
 @cache
 def _rsa_schemes() -> dict[str, tuple[AsymmetricPadding, HashAlgorithm]]:
-    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 
     schemes: dict[str, tuple[AsymmetricPadding, HashAlgorithm]] = {}
     for size, algorithm in _hashes().items():
@@ -203,9 +212,9 @@ def _rsa_schemes() -> dict[str, tuple[AsymmetricPadding, HashAlgorithm]]:
 
 
 def _ecdsa_verifier(key: EllipticCurvePublicKey, alg: str, size: int) -> Verifier:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric.utils import (  # noqa: PLC0415
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.asymmetric.utils import (
         encode_dss_signature,
     )
 
@@ -272,9 +281,9 @@ def _no_block(pem: str) -> str:
 
 def _public_key(der: bytes, label: str) -> object:
     """The key in a SubjectPublicKeyInfo (RFC 5280 4.1) or a certificate."""
-    from cryptography import x509  # noqa: PLC0415 - heavy; most processes never need it
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     # Both start with a sequence in a sequence. A number there means PKCS#1, which cryptography
     # would read and Go does not, or a private key.

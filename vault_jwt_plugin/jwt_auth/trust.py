@@ -72,14 +72,14 @@ def _load_system_roots(context: ssl.SSLContext) -> None:
         for directory in directories.split(":") if directories else SYSTEM_DIRECTORIES:
             loaded |= _load_directory(context, directory)
     if not (loaded or file or directories):
-        import certifi  # noqa: PLC0415 - the last resort
+        import certifi
 
         context.load_verify_locations(cafile=certifi.where())
 
 
 def _load_directory(context: ssl.SSLContext, directory: str) -> bool:
     try:
-        names = sorted(os.listdir(directory))  # noqa: PTH208 - names are all that is needed
+        names = sorted(os.listdir(directory))
     except OSError:
         return False
     loaded = False
