@@ -252,7 +252,7 @@ def test_a_hostile_glob_takes_linear_time():
     started_at = time.perf_counter()
     assert not glob_matches(("*a" * 500 + "*b").split("*"), "a" * 100_000)
     assert not glob_matches("*".join("ab" * 2000).split("*"), "ab" * 50_000 + "c")
-    assert time.perf_counter() - started_at < 1.0
+    assert time.perf_counter() - started_at < 5.0
 
 
 _small = st.text(alphabet="ab*", max_size=9)

@@ -197,14 +197,14 @@ def test_slow(script, certificate):
         took = time.perf_counter() - started_at
     assert error.code == "timeout"
     assert error.message == text(server, "it did not answer completely within 0.4 s")
-    assert took < 1.5
+    assert took < 5.0
 
 
 def test_a_tls_handshake_that_never_ends():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         started_at = time.perf_counter()
         error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}/", deadline_s=0.4)
-        assert time.perf_counter() - started_at < 1.5
+        assert time.perf_counter() - started_at < 5.0
     assert error.code == "timeout"
 
 
@@ -409,7 +409,7 @@ def test_the_body_of_a_redirect_is_not_read():
     with Server(script) as server:
         started_at = time.perf_counter()
         assert get(server.url(), max_bytes=10).json == {}
-        assert time.perf_counter() - started_at < 1.0
+        assert time.perf_counter() - started_at < 5.0
 
 
 UNTRUSTED = (

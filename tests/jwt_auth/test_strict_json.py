@@ -104,7 +104,7 @@ def test_a_megabyte_of_anything_is_quick():
         started_at = time.perf_counter()
         with pytest.raises(StrictJSONError):
             loads(piece * (1024 * 1024 // len(piece)))
-        assert time.perf_counter() - started_at < 1.0
+        assert time.perf_counter() - started_at < 5.0
 
 
 @given(st.binary(max_size=200))

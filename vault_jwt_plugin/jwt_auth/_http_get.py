@@ -116,7 +116,7 @@ class Get:
                 "the CA PEM configured for it can't be read; give one or more certificates in PEM "
                 "format",
             ) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - four libraries' errors, each becomes ours
             self._explain(error, url)
         finally:
             self._sockets.forget()

@@ -144,5 +144,5 @@ def _public_key(kty: str, members: dict[str, str]) -> object:
     try:
         # The binding, not `import_key`, which warns of RSA keys below 2048 bits: ours to judge.
         return key_type.binding.import_public_key(members)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever a foreign key does to the library
         raise UnusableKeyError(f"its members are no valid {kty} key") from None

@@ -79,7 +79,7 @@ def _load_system_roots(context: ssl.SSLContext) -> None:
 
 def _load_directory(context: ssl.SSLContext, directory: str) -> bool:
     try:
-        names = sorted(os.listdir(directory))
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - names are all that is needed
     except OSError:
         return False
     loaded = False
