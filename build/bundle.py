@@ -1,4 +1,8 @@
-"""The folder that the launcher unpacked, seen from inside: hold it, sweep up after dead ones.
+"""The folder that the launcher unpacked, seen from inside: complete it, hold it, sweep beside it.
+
+Complete it: the launcher's archive is not compressed, since it would unpack all of it with xz, in a
+second. A library that compresses well and is needed only by Python code lies in it as `NAME.z`, and
+costs milliseconds.
 
 The launcher (staticx's) makes `staticx-XXXXXX` in $TMPDIR, mode 0700, and removes it when the
 program has ended. Two things it leaves undone:
@@ -16,14 +20,38 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import time
-from pathlib import Path
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MARKER = ".vault-jwt-plugin"
 """An empty file, the first in the archive: it tells our folders from other programs'."""
 
 PREFIX = "staticx-"
+PACKED = ".z"
 SWEEP_AFTER_S = 60.0
+
+
+def pack(file: Path) -> None:
+    """Replace `file` by its compressed form."""
+    file.with_name(file.name + PACKED).write_bytes(zlib.compress(file.read_bytes(), 9))
+    file.unlink()
+
+
+def complete(folder: Path) -> None:
+    """Unpack the compressed files in `folder`.
+
+    Raises:
+        OSError: no space is left.
+    """
+    for packed in folder.glob(f"*{PACKED}"):
+        file = packed.with_name(packed.name.removesuffix(PACKED))
+        file.write_bytes(zlib.decompress(packed.read_bytes()))
+        packed.unlink()
 
 
 def hold(folder: Path) -> int | None:
@@ -73,9 +101,17 @@ def _is_dead(descriptor: int, now: float) -> bool:
     return True
 
 
-def settle() -> None:
-    """Hold the folder that this process runs from, if it was unpacked, and sweep beside it."""
-    folder = Path(os.environ.get("STATICX_BUNDLE_DIR", ""))
+def settle(folder: Path) -> None:
+    """Complete and hold the folder that this program runs from, and sweep beside it.
+
+    Nothing when it is not the launcher's: PyInstaller's folder run as it is.
+    """
+    if not folder.name.startswith(PREFIX):
+        return
+    try:
+        complete(folder)
+    except OSError as error:
+        sys.exit(f"[ERROR] vault-jwt-plugin: cannot unpack into {folder}: {error.strerror}")
     # No lock, no sweep: what cannot be held cannot be told from what is dead.
-    if folder.is_absolute() and hold(folder) is not None:
+    if hold(folder) is not None:
         sweep(folder.parent, time.time())

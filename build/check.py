@@ -17,7 +17,6 @@ import sys
 
 import authlib.integrations.requests_client
 import authlib.oauth2
-import bundle
 import certifi
 import requests
 from cryptography.hazmat.backends.openssl import backend
@@ -58,7 +57,6 @@ def check() -> dict[str, object]:
 
 def main() -> int:
     """Run the checks."""
-    bundle.settle()
     found = check()
     if len(sys.argv) > 1:
         url, ca_file = sys.argv[1:]

@@ -2,9 +2,6 @@
 
 import sys
 
-import bundle
-
 from vault_jwt_plugin.__main__ import main
 
-bundle.settle()
 sys.exit(main())

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from tests.build.world import REPO, run
+from tests.build.world import REPO, load_bundle, run
 from vault_jwt_plugin._version import VERSION
 
 elffile = pytest.importorskip("elftools.elf.elffile", reason="staticx is not installed")
@@ -34,12 +34,13 @@ def dynamic_tags(path):
 
 @pytest.fixture(scope="module")
 def members(binary, tmp_path_factory):
-    """The folder that the launcher unpacks."""
+    """The folder that the launcher unpacks and the program completes."""
     folder = tmp_path_factory.mktemp("members")
     with binary.open("rb") as stream:
         section = elffile.ELFFile(stream).get_section_by_name(".staticx.archive")
         with tarfile.open(fileobj=io.BytesIO(section.data())) as archive:
             archive.extractall(folder, filter="tar")
+    load_bundle().complete(folder)
     return folder
 
 

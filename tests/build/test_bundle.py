@@ -1,26 +1,14 @@
 """The folder that the launcher unpacked: held while we run, swept when its process is dead."""
 
 import fcntl
-import importlib.util
 import os
 import subprocess
 import time
+import zlib
 
 import pytest
 
-from tests.build.world import REPO
-
-
-def load_bundle():
-    """The module that the binary starts with, which lies in no package."""
-    path = REPO / "build" / "bundle.py"
-    spec = importlib.util.spec_from_file_location("bundle", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from tests.build.world import load_bundle, tmpfs
 
 bundle = load_bundle()
 LATER = 61.0
@@ -94,9 +82,11 @@ def test_a_parent_that_is_missing(tmp_path):
 def test_settling(dead, monkeypatch):
     current = dead.with_name("staticx-current")
     current.mkdir()
-    monkeypatch.setenv("STATICX_BUNDLE_DIR", str(current))
+    (current / "library").write_bytes(b"code")
+    bundle.pack(current / "library")
     monkeypatch.setattr(bundle, "SWEEP_AFTER_S", -1)
-    bundle.settle()
+    bundle.settle(current)
+    assert (current / "library").read_bytes() == b"code"
     assert not dead.exists()
     probe = os.open(current, os.O_RDONLY)
     try:
@@ -106,12 +96,36 @@ def test_settling(dead, monkeypatch):
         os.close(probe)
 
 
-@pytest.mark.parametrize("value", [None, "", "relative"], ids=["unset", "empty", "relative"])
-def test_settling_when_not_unpacked(dead, monkeypatch, value):
-    monkeypatch.chdir(dead.parent)
-    monkeypatch.delenv("STATICX_BUNDLE_DIR", raising=False)
-    if value is not None:
-        monkeypatch.setenv("STATICX_BUNDLE_DIR", value)
+def test_settling_in_a_folder_that_no_launcher_made(dead, monkeypatch):
+    folder = dead.with_name("dist")
+    folder.mkdir()
+    (folder / "library.z").touch()
     monkeypatch.setattr(bundle, "SWEEP_AFTER_S", -1)
-    bundle.settle()
+    bundle.settle(folder)
     assert dead.exists()
+    assert (folder / "library.z").exists()
+
+
+def test_packed_and_completed(tmp_path):
+    file = tmp_path / "library.so.3"
+    file.write_bytes(b"code" * 1000)
+    bundle.pack(file)
+    [packed] = tmp_path.iterdir()
+    assert packed.name == "library.so.3.z"
+    assert packed.stat().st_size < 1000
+    bundle.complete(tmp_path)
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_bytes() == b"code" * 1000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_no_space_to_complete(tmp_path):
+    with tmpfs(tmp_path / "tmp", "size=100k") as parent:
+        folder = parent / "staticx-aAbBcC"
+        folder.mkdir()
+        (folder / "library.z").write_bytes(zlib.compress(bytes(200_000)))
+        with pytest.raises(SystemExit) as caught:
+            bundle.settle(folder)
+    assert caught.value.code == (
+        f"[ERROR] vault-jwt-plugin: cannot unpack into {folder}: No space left on device"
+    )

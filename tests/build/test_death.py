@@ -12,7 +12,7 @@ from tests.build.test_start import HOST, healthy
 from tests.build.world import family, is_empty, is_running, seconds_until
 from tests.goplugin.host_stand_in import host_environment, started
 
-pytestmark = [pytest.mark.build, pytest.mark.faults]
+pytestmark = pytest.mark.build
 
 GONE_S = 2.0
 

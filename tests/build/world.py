@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import subprocess
 import time
@@ -11,11 +12,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
 REPO = Path(__file__).resolve().parents[2]
 BINARY = REPO / "build" / "out" / "vault-jwt-plugin"
 CHECK = REPO / "build" / "work" / "check"
 NOBODY = 65534
+
+
+def load_bundle() -> ModuleType:
+    """build/bundle.py, which lies in no package."""
+    spec = importlib.util.spec_from_file_location("bundle", REPO / "build" / "bundle.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run(command: list[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,8 @@
+"""Runs before each program's own script: a PyInstaller run-time hook."""
+
+import sys
+from pathlib import Path
+
+import bundle
+
+bundle.settle(Path(sys.executable).parent)
