@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path.home() / ".cache" / "vault-jwt-plugin" / "hosts"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+CACHE = CACHE / "vault-jwt-plugin" / "hosts"
 
-# h2spec 2.6.0 has 145 cases in its three suites (generic, http2, hpack).
+# h2spec 2.2.1 has 145 cases in its three suites (generic, http2, hpack).
 CASES = 145
 
 # Case (as "package: description") -> why gRPC never needs it. None is left out.

@@ -511,3 +511,31 @@ def test_over_tcp():
         await server.shutdown(1)
 
     asyncio.run(main())
+
+
+def test_a_handler_that_shuts_its_server_down():
+    async def scenario(channel, server):
+        async def stop(call, message):
+            await server.shutdown(0.05)
+            return message
+
+        methods["/t.T/Stop"] = rpc.unary(stop)
+        code, _ = await failure(channel.unary("/t.T/Stop", b"x", timeout_s=5))
+        assert code is StatusCode.UNAVAILABLE
+        await channel.wait_closed()
+
+    methods: dict[str, rpc.Method] = {}
+    run(scenario, methods=methods)
+
+
+def test_two_who_send_on_one_stream_both_get_on():
+    async def scenario(channel, _server):
+        async with channel.stream("/t.T/Stream", timeout_s=None) as stream:
+            sending = [asyncio.ensure_future(stream.send(bytes(3_000_000))) for _ in range(3)]
+            await asyncio.sleep(0)
+            sending.pop().cancel()
+            for _ in range(3):
+                assert len(await stream.receive()) == 3_000_000
+            await asyncio.wait_for(asyncio.gather(*sending), 5)
+
+    run(scenario)

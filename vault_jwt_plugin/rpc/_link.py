@@ -89,12 +89,11 @@ class Link:
     async def drained(self, stream: Stream) -> None:
         """Until nothing of the stream waits for the peer's windows, nor too much for the socket."""
         while (stream.pending is not None or self._transport.congested) and not self.lost:
-            waiter = self._loop.create_future()
-            self._waiting[stream] = waiter
-            try:
-                await waiter
-            finally:
-                self._waiting.pop(stream, None)
+            # Shared by all who wait for this stream; one of them giving up concerns no other.
+            waiter = self._waiting.get(stream)
+            if waiter is None:
+                waiter = self._waiting[stream] = self._loop.create_future()
+            await asyncio.shield(waiter)
 
     # Pumped
 

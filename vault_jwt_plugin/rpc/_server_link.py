@@ -201,9 +201,10 @@ class ServerLink(Link):
         return bool(self._tasks)
 
     async def tasks_done(self) -> None:
-        """Until every handler has ended."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Until every handler has ended; a handler that waits for this is not waited for."""
+        me = asyncio.current_task()
+        while others := [task for task in self._tasks if task is not me]:
+            await asyncio.wait(others)
 
     def _close_when_idle(self) -> None:
         if self.core.idle and self.core.shutdown_complete and not self.core.closed:

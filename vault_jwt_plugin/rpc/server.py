@@ -68,7 +68,9 @@ class Server:
         """Stop accepting, tell the clients (GOAWAY), let running calls finish, close.
 
         What is not finished after `grace_s` seconds ends with UNAVAILABLE; then handlers are
-        cancelled and waited for. Returns when no connection and no task is left.
+        cancelled and waited for. Returns when no connection and no task is left. A streaming
+        call that stays open for ever uses up the grace: end it first. A handler that calls this
+        has its own call ended by it.
         """
         loop = asyncio.get_running_loop()
         if self._listener is not None and self._listener.fileno() >= 0:
