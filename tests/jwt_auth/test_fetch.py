@@ -227,6 +227,26 @@ def test_late_threads_end_with_their_fetch():
     asyncio.run(run())
 
 
+def test_late_threads_end_through_a_proxy_too(monkeypatch):
+    async def run():
+        fetcher = HTTPFetcher(max_threads=1)
+        try:
+            with (
+                Server(drip(b"X: y\r\n", b"HTTP/1.1 200 OK\r\n")) as proxy,
+                Server(answering({})) as quick,
+            ):
+                monkeypatch.setenv("http_proxy", proxy.url(""))
+                with pytest.raises(FetchError):
+                    await fetcher.get_json(
+                        "http://issuer.invalid/", ca_pem="", deadline_s=0.3, max_bytes=99
+                    )
+                await fetcher.get_json(quick.url(), ca_pem="", deadline_s=2, max_bytes=99)
+        finally:
+            fetcher.close()
+
+    asyncio.run(run())
+
+
 def test_a_cancelled_fetch_is_cut_off():
     async def run():
         fetcher = HTTPFetcher(max_threads=1)

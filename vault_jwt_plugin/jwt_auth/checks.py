@@ -126,7 +126,7 @@ def _templates(role: Role) -> PolicyTemplates | None:
     return PolicyTemplates.parse(role.token_policies or ())
 
 
-def authenticate(
+def authenticate(  # noqa: PLR0917 - each is an input of a check
     token: UnverifiedToken | str,
     prepared: PreparedRole,
     config: Config,

@@ -66,7 +66,8 @@ def _load_system_roots(context: ssl.SSLContext) -> None:
     file = os.environ.get("SSL_CERT_FILE")
     directories = os.environ.get("SSL_CERT_DIR")
     files = (file,) if file else () if directories else SYSTEM_FILES
-    # Go takes the first file that it can read, and what it finds in the directories.
+    # The first file that can be read. Differs from Vault: Go reads the directories as well, so
+    # that SSL_CERT_FILE could only add to the system's roots; here what the operator names is all.
     loaded = any(_load_file(context, each) for each in files)
     if directories or not loaded:
         for directory in directories.split(":") if directories else SYSTEM_DIRECTORIES:
