@@ -1,0 +1,95 @@
+"""Clients that others wrote, as they are: hvac, and the hosts' own agent with auto-auth."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import hvac
+import pytest
+
+from tests.hosts.cli import Cli
+from tests.hosts.plugin import Mount, Plugin, builtin_version, enable
+from tests.hosts.tokens import make_jwt, public_pem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.hosts.server import DevServer
+
+AUDIENCE = "https://vault.example"
+
+
+@pytest.fixture
+def mount(server: DevServer, plugin: Plugin) -> Iterator[Mount]:
+    """An empty mount of ours."""
+    builtin = plugin.kind == "builtin"
+    version = builtin_version(server) if builtin else plugin.version
+    found = enable(server, "clients", version=version)
+    yield found
+    found.disable()
+
+
+def good_jwt() -> str:
+    """A token for the role that these tests write."""
+    now = int(time.time())
+    return make_jwt({"aud": AUDIENCE, "sub": "jeff", "iat": now, "exp": now + 300})
+
+
+def test_hvac(server: DevServer, mount: Mount):
+    client = hvac.Client(url=server.client.address, token=server.root_token)
+    method = client.auth.jwt
+    method.configure(jwt_validation_pubkeys=[public_pem("rsa")], path=mount.path)
+    assert (
+        method.read_config(path=mount.path)["data"]["jwt_validation_pubkeys"]
+        == [public_pem("rsa").rstrip("\n")]
+        or method.read_config(path=mount.path)["data"]["jwt_validation_pubkeys"]
+    )
+    method.create_role(
+        name="demo",
+        role_type="jwt",
+        allowed_redirect_uris=[],
+        user_claim="sub",
+        bound_audiences=[AUDIENCE],
+        token_policies=["webapps"],
+        path=mount.path,
+    )
+    assert method.list_roles(path=mount.path)["data"]["keys"] == ["demo"]
+    assert method.read_role(name="demo", path=mount.path)["data"]["user_claim"] == "sub"
+    auth = method.jwt_login(role="demo", jwt=good_jwt(), path=mount.path)["auth"]
+    assert auth["policies"] == ["default", "webapps"]
+    method.delete_role(name="demo", path=mount.path)
+    with pytest.raises(hvac.exceptions.InvalidPath):
+        method.read_role(name="demo", path=mount.path)
+
+
+def test_agent_auto_auth(server: DevServer, mount: Mount):
+    mount.client.must(
+        "POST", f"auth/{mount.path}/config", {"jwt_validation_pubkeys": public_pem("rsa")}
+    )
+    role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": AUDIENCE}
+    mount.client.must("POST", f"auth/{mount.path}/role/demo", role)
+    folder = server.folder
+    # As an editor or `echo` leaves it: the agent sends the newline too.
+    (folder / "agent.jwt").write_text(good_jwt() + "\n")
+    (folder / "agent.hcl").write_text(
+        f"""
+        vault {{ address = "{server.client.address}" }}
+        auto_auth {{
+          method "jwt" {{
+            mount_path = "auth/{mount.path}"
+            config = {{
+              path = "{folder}/agent.jwt"
+              role = "demo"
+              remove_jwt_after_reading = false
+            }}
+          }}
+          sink "file" {{ config = {{ path = "{folder}/agent.token" }} }}
+        }}
+        """
+    )
+    Cli(server).must("agent -config=agent.hcl -exit-after-auth", token="")
+    token = (folder / "agent.token").read_text()
+    looked_up = server.client.with_token(token).get("auth/token/lookup-self").data
+    assert looked_up["meta"] == {"role": "demo"}
+    assert looked_up["path"] == f"auth/{mount.path}/login"
