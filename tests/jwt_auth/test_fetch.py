@@ -461,6 +461,14 @@ def test_a_ca_given_is_the_only_one_trusted(monkeypatch, tmp_path):
         assert failure(server.url(), ca_pem=STRANGER.pem).code == "tls_untrusted"
 
 
+def test_the_roots_that_requests_brings_are_not_trusted(monkeypatch, tmp_path):
+    (tmp_path / "bundle.pem").write_text(STRANGER.pem)
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "bundle.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "bundle.pem"))
+    with Server(answering({}), certificate=STRANGER.issue("127.0.0.1")) as server:
+        assert failure(server.url()).code == "tls_untrusted"
+
+
 def test_several_cas():
     with Server(answering({}), certificate=CERTIFICATE) as server:
         assert get(server.url(), ca_pem=STRANGER.pem + CA.pem).json == {}
