@@ -33,22 +33,21 @@ def test_a_parent_with_another_stdout_is_the_host(pipe_fd):
     assert pids_of(life.watched_ancestors(pipe_fd)) == [os.getppid()]
 
 
-@pytest.mark.parametrize("launchers", [1, 2])
-def test_a_missing_launcher_means_that_it_was_killed(pipe_fd, monkeypatch, launchers):
-    monkeypatch.setattr(life, "unpacked_folders", lambda: [None] * launchers)
+def test_a_missing_launcher_means_that_it_was_killed(pipe_fd, monkeypatch):
+    monkeypatch.setattr(life, "bundle_dir", lambda: Path("/unpacked"))
     assert life.watched_ancestors(pipe_fd) is None
 
 
 def test_where_proc_tells_nothing_the_build_decides(pipe_fd, monkeypatch):
     monkeypatch.setattr(life, "_has_stdout", lambda pid, fd: None)
-    monkeypatch.setattr(life, "unpacked_folders", lambda: [None])
+    monkeypatch.setattr(life, "bundle_dir", lambda: Path("/unpacked"))
     parent = os.getppid()
     assert pids_of(life.watched_ancestors(pipe_fd)) == [parent, life._parent_of(parent)]
 
 
 def test_where_proc_tells_nothing_another_group_means_init(pipe_fd, monkeypatch):
     monkeypatch.setattr(life, "_has_stdout", lambda pid, fd: None)
-    monkeypatch.setattr(life, "unpacked_folders", lambda: [None])
+    monkeypatch.setattr(life, "bundle_dir", lambda: Path("/unpacked"))
     monkeypatch.setattr(os, "getpgrp", lambda: 0)
     assert life.watched_ancestors(pipe_fd) is None
 
@@ -72,27 +71,6 @@ def test_a_parent_that_changed_means_orphaned(pipe_fd, monkeypatch):
     monkeypatch.setattr(life, "_parent_of", lambda pid: 1)
     monkeypatch.setattr(os, "getppid", os.getpid)
     assert life.watched_ancestors(pipe_fd) is None
-
-
-def test_the_unpacked_folders(monkeypatch, tmp_path):
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    unpacked = tmp_path / "_MEIa1b2c3"
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setattr(sys, "executable", str(bundle / "toy"))
-    monkeypatch.setattr(sys, "_MEIPASS", str(unpacked), raising=False)
-    monkeypatch.setenv("STATICX_BUNDLE_DIR", str(bundle))
-    assert life.unpacked_folders() == [unpacked, bundle]
-    monkeypatch.delenv("STATICX_BUNDLE_DIR")
-    assert life.unpacked_folders() == [unpacked]
-
-
-def test_an_installation_is_never_removed(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setattr(sys, "_MEIPASS", str(tmp_path / "_internal"), raising=False)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "toy"))
-    monkeypatch.setenv("STATICX_BUNDLE_DIR", "/")
-    assert life.unpacked_folders() == []
 
 
 END = """
@@ -125,3 +103,33 @@ def test_the_end_removes_files_and_folders_and_minds_nothing(tmp_path):
     )
     assert done.returncode == 7
     assert sorted(tmp_path.iterdir()) == [outside]
+
+
+WRAPPED = """
+import os, sys
+from pathlib import Path
+sys.frozen, sys.executable = True, os.environ["STATICX_BUNDLE_DIR"] + "/toy"
+from vault_jwt_plugin.goplugin.life import Life
+life = Life(1)
+if sys.argv[1] == "killed":
+    life._parent = -1
+life.end(7)
+"""
+
+
+@pytest.mark.parametrize(("launcher", "left"), [("alive", True), ("killed", False)])
+def test_what_was_unpacked_is_the_launchers_to_remove_while_it_lives(tmp_path, launcher, left):
+    unpacked = tmp_path / "staticx-a"
+    (unpacked / "lib").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WRAPPED, launcher],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "STATICX_BUNDLE_DIR": str(unpacked),
+        },
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 7
+    assert unpacked.exists() is left

@@ -1,10 +1,10 @@
 """How the process ends, whoever decides it, and that nothing of it is left.
 
 A host waits without limit for the end of our stdout and stderr, with its plugin catalog locked, and
-its SIGKILL reaches only the process that it started. That may be a launcher: the one-file
-program's is static (staticx), PyInstaller's own one-file form has another in between. So a thread,
-which works even while the event loop is stuck, watches every ancestor up to the host, and the pipe
-to it.
+its SIGKILL reaches only the process that it started. That may be a launcher: the static wrapper
+(staticx) of the one-file program, which unpacks it and removes the folder after its end. So a
+thread, which works even while the event loop is stuck, watches every ancestor up to the host, and
+the pipe to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import select
 import shutil
 import signal
 import stat
-import sys
 import threading
 import time
 from pathlib import Path
@@ -47,7 +46,7 @@ class Life:
         """
         self.on_stop: Callable[[], None] | None = None
         self._stdout_fd = stdout_fd
-        self._remains = unpacked_folders()
+        self._remains: list[Path] = []
         self._parent = os.getppid()
         self._deadline: float | None = None
         self._ending = threading.Lock()
@@ -70,6 +69,7 @@ class Life:
             poll.register(self._stdout_fd, 0)  # POLLERR, always told: no reader is left.
         pidfds = watched_ancestors(self._stdout_fd)
         if pidfds is None:
+            self._parent = 0  # Whoever has adopted us is no launcher of ours.
             self.end(1)
         for pidfd in pidfds:
             poll.register(pidfd, select.POLLIN)
@@ -90,9 +90,13 @@ class Life:
         Without unwinding: the interpreter's own end waits for threads that wait for the network.
         """
         if self._ending.acquire(blocking=False):
-            # The launchers would remove their folders too, unless they are what was killed.
             for path in self._remains:
                 _remove(path)
+            # The launcher removes what it unpacked, and complains of what it does not find; only
+            # if it was killed that is left to us.
+            unpacked = bundle_dir()
+            if unpacked is not None and os.getppid() != self._parent:
+                _remove(unpacked)
             os._exit(status)
         while True:  # Another thread is at it; it ends us too.
             time.sleep(1)
@@ -107,9 +111,7 @@ class Life:
                     self._stop()
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 if self._ending.locked():
-                    os._exit(
-                        1
-                    )  # Removal itself is stuck; what is left is the launchers' to remove.
+                    os._exit(1)  # Removal itself is stuck; what is left is the launcher's.
                 self.end(1)
             if os.getppid() != self._parent:
                 self.end(1)
@@ -131,25 +133,6 @@ class Life:
         return max(1, int((self._deadline - time.monotonic()) * 1000))
 
 
-def unpacked_folders() -> list[Path]:
-    """What the launchers unpacked to start us, innermost first; empty when nothing was unpacked."""
-    folders: list[Path] = []
-    inner = one_file_dir()
-    if inner is not None:
-        folders.append(inner)
-    outer = bundle_dir()
-    if outer is not None:
-        folders.append(outer)
-    return folders
-
-
-def one_file_dir() -> Path | None:
-    """The folder that PyInstaller's one-file launcher unpacked, or None when it did not."""
-    folder = getattr(sys, "_MEIPASS", "")
-    # In a one-folder build it is the installation itself, which nobody may remove.
-    return Path(folder) if folder and Path(folder).name.startswith("_MEI") else None
-
-
 def watched_ancestors(stdout_fd: int) -> list[int] | None:
     """Pidfds of the launchers and of the host that started them.
 
@@ -160,7 +143,7 @@ def watched_ancestors(stdout_fd: int) -> list[int] | None:
     Returns:
         The open pidfds; empty where the kernel has none. None when a launcher is already gone.
     """
-    launchers_left = len(unpacked_folders())
+    launcher_missing = bundle_dir() is not None
     child, pid = os.getpid(), os.getppid()
     pidfds: list[int] = []
     while pid > 0:
@@ -174,15 +157,15 @@ def watched_ancestors(stdout_fd: int) -> list[int] | None:
         if _parent_of(child) != pid:  # It ended meanwhile, the number may be another's.
             return None
         is_launcher = _has_stdout(pid, stdout_fd)
-        if is_launcher is False and launchers_left > 0:
+        if is_launcher is False and launcher_missing:
             return None  # Adopted by init: the launcher that should be here was killed.
-        if is_launcher is None and launchers_left > 0:
+        if is_launcher is None and launcher_missing:
             if not _is_of_our_group(pid):
                 return None
             is_launcher = True
         if not is_launcher:
             return pidfds
-        launchers_left -= 1
+        launcher_missing = False
         child, pid = pid, _parent_of(pid)
     return pidfds
 

@@ -19,8 +19,9 @@ from vault_jwt_plugin.goplugin.broker import Broker
 from vault_jwt_plugin.goplugin.errors import StartError
 from vault_jwt_plugin.goplugin.handshake import format_line
 from vault_jwt_plugin.goplugin.hardening import harden, lock_memory
-from vault_jwt_plugin.goplugin.life import EXIT_WITHIN_S, Life, unpacked_folders
+from vault_jwt_plugin.goplugin.life import EXIT_WITHIN_S, Life
 from vault_jwt_plugin.goplugin.listener import Listener, listen, sweep
+from vault_jwt_plugin.goplugin.program import bundle_dir
 from vault_jwt_plugin.goplugin.services import own_methods
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life:
     listener = listen(
         socket_dir=request.socket_dir,
         group=request.socket_group,
-        own_dir=next(iter(unpacked_folders()), None),
+        own_dir=bundle_dir(),
     )
     life.leaves(listener.remains)
     if listener.remark:
@@ -173,7 +174,10 @@ def _take_stdout() -> int:
     """
     sys.stdout.flush()
     fd = os.dup(1)
-    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        null = os.dup(2)  # A root without /dev: a stray print goes to the host's log instead.
     os.dup2(null, 1, inheritable=False)
     os.close(null)
     return fd
