@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _jwt_backend(context: BackendContext) -> Backend:
     # Here and not above: the method brings the JOSE and HTTP libraries, which a start, a probe and
     # --help need not wait for.
-    from vault_jwt_plugin.jwt_auth.backend import factory  # noqa: PLC0415 - see above
+    from vault_jwt_plugin.jwt_auth.backend import factory
 
     return factory(context)
 

@@ -38,7 +38,7 @@ def serve(
     def make_plugin() -> goplugin.Plugin:
         # Here and not above: a person who asks for --version, and a host that asks whether this is
         # a database plugin, need not wait for protobuf.
-        from vault_jwt_plugin.host import BackendPlugin  # noqa: PLC0415 - see above
+        from vault_jwt_plugin.host import BackendPlugin
 
         return BackendPlugin(factory, version=version)
 

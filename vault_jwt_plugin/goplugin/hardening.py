@@ -58,8 +58,8 @@ def _may_lock_all() -> bool:
 
 def _call(function: str, *arguments: int) -> int:
     """Call one of libc's functions; 0 or the errno, with ENOSYS for one that is not there."""
-    import ctypes  # noqa: PLC0415 - absent from some builds of Python, which then go without
-    import errno  # noqa: PLC0415 - as above
+    import ctypes
+    import errno
 
     try:
         libc = ctypes.CDLL(None, use_errno=True)
