@@ -1,4 +1,4 @@
-"""One bounded GET with `requests`, in a thread of the fetcher's.
+"""One bounded HTTP request with `requests`, in a thread of the fetcher's.
 
 `requests` bounds each socket operation, not the whole; takes credentials from
 `.netrc`; follows redirects anywhere. Here: a deadline for everything, enforced
@@ -17,7 +17,6 @@ import ssl
 import threading
 import time
 import zlib
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
@@ -34,6 +33,8 @@ from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vault_jwt_plugin.jwt_auth.fetch import APIRequest
 
 MAX_REDIRECTS = 5
 """How many redirects are followed."""
@@ -56,36 +57,80 @@ class Answer:
     Attributes:
         body: decompressed.
         cache_control: the header's value; "" if it sent none.
+        link: the values of its Link headers (RFC 8288), joined by commas; "" if it sent none.
     """
 
     body: bytes
     cache_control: str
+    link: str
+
+
+class Connections:
+    """Connections that requests with the same trust may use one after the other.
+
+    Args:
+        ca_pem: as `trust.client_context`.
+    """
+
+    def __init__(self, ca_pem: str) -> None:
+        self._ca_pem = ca_pem
+        self._sockets = _Sockets()
+        self._adapter: _Adapter | None = None
+
+    def adapter(self) -> _Adapter:
+        """What sends over them.
+
+        Raises:
+            BadCAError: as `trust.client_context`.
+        """
+        if self._adapter is None:
+            self._adapter = _Adapter(client_context(self._ca_pem), self._sockets)
+        return self._adapter
+
+    def shut_down(self) -> None:
+        """Make whatever uses them fail soon; from any thread, at any time."""
+        self._sockets.shut_down()
+
+    def close(self) -> None:
+        """Close those that nobody uses, forget the others. Idempotent."""
+        if self._adapter is not None:
+            self._adapter.close()
+        self._sockets.forget()
 
 
 class Get:
-    """One GET; `run` blocks a thread, `abort` ends it from another.
+    """One GET, or the request given; `run` blocks a thread, `abort` ends it from another.
 
     Args:
         url: http or https.
-        ca_pem: as `trust.client_context`.
+        connections: to send it over.
         deadline_s: for everything, as messages name it.
         ends_at: when that is over, by `time.monotonic`.
         max_bytes: of the body, decompressed.
+        request: what else to send than a plain GET. Its redirects are refused: its
+            credentials and body are for its own URL only.
     """
 
     def __init__(
-        self, url: str, *, ca_pem: str, deadline_s: float, ends_at: float, max_bytes: int
+        self,
+        url: str,
+        *,
+        connections: Connections,
+        deadline_s: float,
+        ends_at: float,
+        max_bytes: int,
+        request: APIRequest | None = None,
     ) -> None:
         self._url = url
-        self._ca_pem = ca_pem
+        self._connections = connections
         self._deadline_s = deadline_s
         self._ends_at = ends_at
         self._max_bytes = max_bytes
-        self._sockets = _Sockets()
+        self._request = request
 
     def abort(self) -> None:
         """Make `run` end soon, with whatever error; from any thread, at any time."""
-        self._sockets.shut_down()
+        self._connections.shut_down()
 
     def run(self) -> Answer:
         """Fetch.
@@ -95,13 +140,12 @@ class Get:
         """
         url = self._url
         try:
-            adapter = _Adapter(client_context(self._ca_pem), self._sockets)
-            with closing(adapter):
-                for _ in range(MAX_REDIRECTS + 1):
-                    with self._send(adapter, url) as response:
-                        if response.status_code not in _REDIRECTS:
-                            return self._answer(response, url)
-                        url = self._redirected(response, url)
+            adapter = self._connections.adapter()
+            for _ in range(MAX_REDIRECTS + 1):
+                with self._send(adapter, url) as response:
+                    if response.status_code not in _REDIRECTS:
+                        return self._answer(response, url)
+                    url = self._redirected(response, url)
             raise fetch_error(
                 "redirect_refused",
                 self._url,
@@ -118,17 +162,23 @@ class Get:
             ) from None
         except Exception as error:  # noqa: BLE001 - four libraries' errors, each becomes ours
             self._explain(error, url)
-        finally:
-            self._sockets.forget()
 
     def _send(self, adapter: HTTPAdapter, url: str) -> requests.Response:
         # Past `requests.Session`: it would add .netrc's credentials and REQUESTS_CA_BUNDLE, and
         # read the whole body of a redirect even when told not to follow it.
+        asked = self._request
+        if asked is None:
+            prepared = requests.Request("GET", url, headers=_HEADERS).prepare()
+        else:
+            prepared = requests.Request(
+                asked.method, url, headers={**_HEADERS, **asked.headers}, data=asked.body
+            ).prepare()
+        direct = _is_loopback(url) or (asked is not None and asked.direct)
         return adapter.send(
-            requests.Request("GET", url, headers=_HEADERS).prepare(),
+            prepared,
             stream=True,
             timeout=self._remaining(url),
-            proxies={} if _is_loopback(url) else requests.utils.get_environ_proxies(url),
+            proxies={} if direct else requests.utils.get_environ_proxies(url),
         )
 
     def _remaining(self, url: str) -> float:
@@ -143,6 +193,10 @@ class Get:
         )
 
     def _redirected(self, response: requests.Response, url: str) -> str:
+        if self._request is not None:
+            raise fetch_error(
+                "redirect_refused", url, "it redirects, which is not followed with credentials"
+            )
         try:
             target = urljoin(url, response.headers.get("Location", ""))
             check_url(target)
@@ -162,6 +216,7 @@ class Get:
                 "http_status",
                 url,
                 f"it answered with HTTP status {response.status_code}, 200 is needed",
+                status=response.status_code,
             )
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding in {"", "identity"}:
@@ -177,7 +232,11 @@ class Get:
                 raise fetch_error(
                     "too_large", url, f"its answer is larger than {self._max_bytes // 1024} KiB"
                 )
-        return Answer(body=bytes(body), cache_control=response.headers.get("Cache-Control", ""))
+        return Answer(
+            body=bytes(body),
+            cache_control=response.headers.get("Cache-Control", ""),
+            link=response.headers.get("Link", ""),
+        )
 
     def _raw_chunks(self, response: requests.Response, url: str) -> Iterator[bytes]:
         # read1 returns what has come: a server that drips bytes can't hold one read for long.
@@ -277,7 +336,7 @@ def _untrusted(cause: ssl.SSLCertVerificationError, url: str) -> FetchError:
 
 
 class _Sockets:
-    """Second handles to a GET's connections, by which another thread can shut them down.
+    """Second handles to connections, by which another thread can shut them down.
 
     A duplicate, because wrapping a socket in TLS detaches it from its descriptor.
     """
@@ -290,6 +349,7 @@ class _Sockets:
     def add(self, connection: socket.socket) -> None:
         with self._lock:
             if self._shut_down:
+                connection.close()
                 raise TimeoutError
             self._duplicates.append(connection.dup())
 

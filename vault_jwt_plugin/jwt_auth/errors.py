@@ -74,13 +74,19 @@ class FetchError(UserError):
 
     Attributes:
         url: which one, without credentials and query.
+        problem: the message without the URL, for those who must not show it.
+        status: the HTTP status with code `http_status`; None otherwise.
     """
 
     code = "fetch_failed"
 
-    def __init__(self, code: str, message: str, *, url: str) -> None:
+    def __init__(
+        self, code: str, message: str, *, url: str, problem: str = "", status: int | None = None
+    ) -> None:
         super().__init__(message, code=code)
         self.url = url
+        self.problem = problem or message
+        self.status = status
 
 
 def kind_of(value: object) -> str:

@@ -13,14 +13,16 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vault_jwt_plugin.jwt_auth import strict_json
 from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth._http_get import Get
+    from collections.abc import Mapping
+
+    from vault_jwt_plugin.jwt_auth._http_get import Connections, Get
 
 DEADLINE_S = 9.5
 """How long one fetch may take, redirects included, in seconds: with its way back, a write to
@@ -47,11 +49,32 @@ class Document:
         json: decoded.
         digest: SHA-256 of its bytes: the same digest, the same document.
         max_age_s: how long its server says it is fresh; None if it does not say.
+        link: the values of its Link headers (RFC 8288), joined by commas; "" if none.
     """
 
     json: Any
     digest: bytes
     max_age_s: int | None
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class APIRequest:
+    """One call of an API. Redirects are refused: what is sent is for this URL only.
+
+    Attributes:
+        url: http or https.
+        method: of HTTP.
+        headers: sent beside the usual ones; credentials, mostly.
+        body: None sends none.
+        direct: past any proxy of the environment.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    direct: bool = False
 
 
 class Fetcher(Protocol):
@@ -73,6 +96,36 @@ class Fetcher(Protocol):
         """
 
 
+class APISession(Protocol):
+    """Calls that are made one after the other, over connections kept between them."""
+
+    async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Document:
+        """Send a request, decode the JSON that is answered with status 200.
+
+        Args:
+            request: what to send.
+            deadline_s: for this request.
+            max_bytes: of the answer, decompressed.
+
+        Raises:
+            FetchError: there is no such answer in time.
+        """
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
+
+
+class APIFetcher(Protocol):
+    """What providers need of HTTP."""
+
+    def open(self, *, ca_pem: str) -> APISession:
+        """Begin a session; connects to nothing yet.
+
+        Args:
+            ca_pem: the only CAs trusted; "" means the system's.
+        """
+
+
 class HTTPFetcher:
     """The fetcher on `requests`. Its threads start when they are needed.
 
@@ -89,7 +142,15 @@ class HTTPFetcher:
     ) -> Document:
         """Fetch and decode a JSON document; see `Fetcher.get_json`."""
         check_url(url)
-        work = _Work(url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=max_bytes)
+        return await self._run(
+            _Work(url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=max_bytes), url, deadline_s
+        )
+
+    def open(self, *, ca_pem: str) -> APISession:
+        """Begin a session; see `APIFetcher.open`."""
+        return _Session(self, ca_pem)
+
+    async def _run(self, work: _Work, url: str, deadline_s: float) -> Document:
         self._under_way.add(work)
         try:
             async with asyncio.timeout(deadline_s):
@@ -110,12 +171,49 @@ class HTTPFetcher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+class _Session:
+    """A session of `HTTPFetcher`; its requests may not overlap."""
+
+    def __init__(self, fetcher: HTTPFetcher, ca_pem: str) -> None:
+        self._fetcher = fetcher
+        self._ca_pem = ca_pem
+        # Made by the first request, in its thread.
+        self.connections: Connections | None = None
+
+    async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Document:
+        check_url(request.url)
+        work = _Work(
+            request.url,
+            ca_pem=self._ca_pem,
+            deadline_s=deadline_s,
+            max_bytes=max_bytes,
+            request=request,
+            session=self,
+        )
+        return await self._fetcher._run(work, request.url, deadline_s)  # noqa: SLF001 - its other half
+
+    def close(self) -> None:
+        if self.connections is not None:
+            self.connections.close()
+
+
 class _Work:
     """One fetch, from the thread's side; it can be aborted before it has begun."""
 
-    def __init__(self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        ca_pem: str,
+        deadline_s: float,
+        max_bytes: int,
+        request: APIRequest | None = None,
+        session: _Session | None = None,
+    ) -> None:
         self._url = url
         self._ca_pem = ca_pem
+        self._request = request
+        self._session = session
         self._deadline_s = deadline_s
         self._ends_at = time.monotonic() + deadline_s
         self._max_bytes = max_bytes
@@ -130,19 +228,33 @@ class _Work:
             FetchError: whatever happened.
         """
         # Here, in the thread: the first import of `requests` takes longer than many a fetch.
-        from vault_jwt_plugin.jwt_auth._http_get import Get
+        from vault_jwt_plugin.jwt_auth._http_get import Connections, Get
 
+        session = self._session
         with self._lock:
             if self._aborted:
                 raise fetch_error("timeout", self._url, "nobody waits for it any more")
+            connections = session.connections if session is not None else None
+            if connections is None:
+                connections = Connections(self._ca_pem)
+            if session is not None:
+                session.connections = connections
             get = self._get = Get(
                 self._url,
-                ca_pem=self._ca_pem,
+                connections=connections,
                 deadline_s=self._deadline_s,
                 ends_at=self._ends_at,
                 max_bytes=self._max_bytes,
+                request=self._request,
             )
-        answer = get.run()
+        try:
+            answer = get.run()
+        finally:
+            with self._lock:
+                # Nothing is left to abort: the connections may be used by the next request.
+                self._get = None
+            if session is None:
+                connections.close()
         try:
             document = strict_json.loads(answer.body)
         except strict_json.StrictJSONError as error:
@@ -151,6 +263,7 @@ class _Work:
             json=document,
             digest=hashlib.sha256(answer.body).digest(),
             max_age_s=max_age_s(answer.cache_control),
+            link=answer.link,
         )
 
     def abort(self) -> None:

@@ -43,6 +43,7 @@ def shown(url: str) -> str:
     return quoted(urlunsplit((parts.scheme, host + port, parts.path, "", "")))
 
 
-def fetch_error(code: str, url: str, problem: str) -> FetchError:
+def fetch_error(code: str, url: str, problem: str, *, status: int | None = None) -> FetchError:
     """A `FetchError` that says which URL and what to do."""
-    return FetchError(code, f"can't use {shown(url)}: {problem}", url=shown(url))
+    at = shown(url)
+    return FetchError(code, f"can't use {at}: {problem}", url=at, problem=problem, status=status)
