@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from tests.hosts.server import DevServer
 
 AUDIENCE = "https://vault.example"
-LONGEST_S = 10.5
-"""A write to the config is answered by then, whatever the endpoint does: a fetch ends after 10 s,
-and the answer has its way back."""
+LONGEST_S = 10.0
+"""A write to the config is answered by then, whatever the endpoint does."""
 
 
 @pytest.fixture
