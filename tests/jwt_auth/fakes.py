@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetch import Document
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth.trust import Trust
 
 
 class Clock:
@@ -45,11 +48,9 @@ class FakeFetcher:
         return [url for url, _ in self.asked]
 
     async def get_json(
-        self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int
+        self, url: str, *, trust: Trust, deadline_s: float, max_bytes: int
     ) -> Document:
-        self.asked.append(
-            (url, {"ca_pem": ca_pem, "deadline_s": deadline_s, "max_bytes": max_bytes})
-        )
+        self.asked.append((url, {"trust": trust, "deadline_s": deadline_s, "max_bytes": max_bytes}))
         self.called.set()
         await self.gate.wait()
         document = self.documents.get(url, FetchError("http_status", f"no {url}", url=url))

@@ -46,8 +46,8 @@ class FakeFetcher:
         self.asking = asyncio.Event()
         self.closed = False
 
-    async def get_json(self, url, *, ca_pem, deadline_s, max_bytes):
-        self.asked.append((url, ca_pem))
+    async def get_json(self, url, *, trust, deadline_s, max_bytes):
+        self.asked.append((url, trust.ca_pem))
         if self.gate is not None:
             self.asking.set()
             await self.gate.wait()

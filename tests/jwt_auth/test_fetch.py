@@ -21,6 +21,7 @@ from vault_jwt_plugin.jwt_auth.fetch import (
     HTTPFetcher,
     max_age_s,
 )
+from vault_jwt_plugin.jwt_auth.trust import Trust
 
 CA = Authority()
 STRANGER = Authority("another CA")
@@ -39,7 +40,7 @@ def get(url, *, ca_pem=CA.pem, deadline_s=5.0, max_bytes=KEY_SET_MAX_BYTES):
         fetcher = HTTPFetcher()
         try:
             return await fetcher.get_json(
-                url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=max_bytes
+                url, trust=Trust(ca_pem=ca_pem), deadline_s=deadline_s, max_bytes=max_bytes
             )
         finally:
             fetcher.close()
@@ -219,8 +220,8 @@ def test_late_threads_end_with_their_fetch():
                 Server(answering({})) as quick,
             ):
                 with pytest.raises(FetchError):
-                    await fetcher.get_json(slow.url(), ca_pem="", deadline_s=0.3, max_bytes=99)
-                await fetcher.get_json(quick.url(), ca_pem="", deadline_s=2, max_bytes=99)
+                    await fetcher.get_json(slow.url(), trust=Trust(), deadline_s=0.3, max_bytes=99)
+                await fetcher.get_json(quick.url(), trust=Trust(), deadline_s=2, max_bytes=99)
         finally:
             fetcher.close()
 
@@ -238,9 +239,9 @@ def test_late_threads_end_through_a_proxy_too(monkeypatch):
                 monkeypatch.setenv("http_proxy", proxy.url(""))
                 with pytest.raises(FetchError):
                     await fetcher.get_json(
-                        "http://issuer.invalid/", ca_pem="", deadline_s=0.3, max_bytes=99
+                        "http://issuer.invalid/", trust=Trust(), deadline_s=0.3, max_bytes=99
                     )
-                await fetcher.get_json(quick.url(), ca_pem="", deadline_s=2, max_bytes=99)
+                await fetcher.get_json(quick.url(), trust=Trust(), deadline_s=2, max_bytes=99)
         finally:
             fetcher.close()
 
@@ -253,13 +254,13 @@ def test_a_cancelled_fetch_is_cut_off():
         try:
             with Server(silent) as slow, Server(answering({})) as quick:
                 task = asyncio.create_task(
-                    fetcher.get_json(slow.url(), ca_pem="", deadline_s=60, max_bytes=99)
+                    fetcher.get_json(slow.url(), trust=Trust(), deadline_s=60, max_bytes=99)
                 )
                 assert await asyncio.to_thread(slow.asked.wait, 5)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-                await fetcher.get_json(quick.url(), ca_pem="", deadline_s=2, max_bytes=99)
+                await fetcher.get_json(quick.url(), trust=Trust(), deadline_s=2, max_bytes=99)
         finally:
             fetcher.close()
 
@@ -271,7 +272,7 @@ def test_closing_cuts_off_what_is_under_way():
         fetcher = HTTPFetcher()
         with Server(silent) as slow:
             task = asyncio.create_task(
-                fetcher.get_json(slow.url(), ca_pem="", deadline_s=60, max_bytes=99)
+                fetcher.get_json(slow.url(), trust=Trust(), deadline_s=60, max_bytes=99)
             )
             assert await asyncio.to_thread(slow.asked.wait, 5)
             fetcher.close()

@@ -13,6 +13,9 @@ from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.issuers import Prober, fetch_discovery, fetch_key_set
+from vault_jwt_plugin.jwt_auth.trust import Trust
+
+TRUST = Trust(ca_pem="CA")
 
 KEY = public_jwk(private_key("ES256"), kid="a")
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -20,7 +23,7 @@ WELL_KNOWN = "/.well-known/openid-configuration"
 
 def discovery(issuer, document, *, at=None):
     fetcher = FakeFetcher({at or issuer.removesuffix("/") + WELL_KNOWN: document})
-    return asyncio.run(fetch_discovery(fetcher, issuer, ca_pem="CA", deadline_s=3)), fetcher
+    return asyncio.run(fetch_discovery(fetcher, issuer, trust=TRUST, deadline_s=3)), fetcher
 
 
 @pytest.mark.parametrize(
@@ -35,7 +38,7 @@ def discovery(issuer, document, *, at=None):
 def test_one_trailing_slash_is_left_out_of_the_url_alone(issuer, url):
     found, fetcher = discovery(issuer, {"issuer": issuer, "jwks_uri": "https://k/"}, at=url)
     assert (found.issuer, found.jwks_uri) == (issuer, "https://k/")
-    assert fetcher.asked == [(url, {"ca_pem": "CA", "deadline_s": 3, "max_bytes": 262144})]
+    assert fetcher.asked == [(url, {"trust": TRUST, "deadline_s": 3, "max_bytes": 262144})]
 
 
 SLASH = "; they must be equal to the byte"
@@ -97,12 +100,12 @@ def test_plain_http_all_the_way_is_the_operators_choice():
 def test_a_key_set():
     fetcher = FakeFetcher({"https://k": {"keys": [KEY, {}]}})
     fetcher.max_age_s = 5
-    fetched = asyncio.run(fetch_key_set(fetcher, "https://k", ca_pem="CA"))
+    fetched = asyncio.run(fetch_key_set(fetcher, "https://k", trust=TRUST))
     assert [key.kid for key in fetched.key_set.keys] == ["a"]
     assert len(fetched.key_set.unusable) == 1
     assert fetched.max_age_s == 5
     assert fetcher.asked == [
-        ("https://k", {"ca_pem": "CA", "deadline_s": 9.5, "max_bytes": 1048576})
+        ("https://k", {"trust": TRUST, "deadline_s": 9.5, "max_bytes": 1048576})
     ]
 
 
@@ -117,7 +120,7 @@ def test_a_key_set():
 )
 def test_no_key_set(document, problem):
     with pytest.raises(FetchError) as refused:
-        asyncio.run(fetch_key_set(FakeFetcher({"https://k": document}), "https://k", ca_pem=""))
+        asyncio.run(fetch_key_set(FakeFetcher({"https://k": document}), "https://k", trust=Trust()))
     assert (refused.value.code, refused.value.message) == (
         "not_a_key_set",
         f'can\'t use "https://k": its answer is no key set: {problem}',
@@ -131,7 +134,7 @@ def test_probes_over_real_sockets():
         async def probe(kind: str, url: str, ca_pem: str) -> str:
             fetcher = HTTPFetcher()
             try:
-                await getattr(Prober(fetcher), kind)(url, ca_pem=ca_pem)
+                await getattr(Prober(fetcher), kind)(url, trust=Trust(ca_pem=ca_pem))
             except FetchError as error:
                 return error.code
             finally:

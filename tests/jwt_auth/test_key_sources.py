@@ -19,6 +19,7 @@ from vault_jwt_plugin.jwt_auth.key_sources import (
     StaticKeys,
     build_key_source,
 )
+from vault_jwt_plugin.jwt_auth.trust import Trust
 
 URL = "https://issuer/keys"
 HEADER = JoseHeader(alg="ES256", kid="a")
@@ -123,7 +124,7 @@ def test_the_first_login_fetches_and_the_next_do_not():
         assert setup.known(JoseHeader(alg="ES256")) == ["a", "b"]
         assert setup.known(UNKNOWN) == []
         assert setup.fetcher.asked == [
-            (URL, {"ca_pem": "CA", "deadline_s": 9.5, "max_bytes": 1048576})
+            (URL, {"trust": Trust(ca_pem="CA"), "deadline_s": 9.5, "max_bytes": 1048576})
         ]
 
     run(scenario())
@@ -481,7 +482,7 @@ def test_discovery(more):
         source: Any = build_key_source(config, fetcher, Clock(), monotonic=monotonic)
         assert kids(await source.candidates(HEADER)) == ["a"]
         assert fetcher.urls == [DISCOVERY, URL]
-        assert {kwargs["ca_pem"] for _, kwargs in fetcher.asked} == {"CA"}
+        assert {kwargs["trust"] for _, kwargs in fetcher.asked} == {Trust(ca_pem="CA")}
         assert fetcher.asked[1][1]["deadline_s"] <= 9.5
         # The keys may move: the document is read again with them.
         moved = "https://issuer/moved"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.jwt_auth.certs import Authority
 from vault_jwt_plugin.jwt_auth import trust
-from vault_jwt_plugin.jwt_auth.trust import BadCAError, client_context
+from vault_jwt_plugin.jwt_auth.trust import BadCAError, Trust, client_context
 
 CA_PEM, OTHER_PEM = Authority("a").pem, Authority("b").pem
 
@@ -33,11 +33,14 @@ def names(context: ssl.SSLContext) -> list[str]:
 def test_the_ca_given_and_nothing_else(monkeypatch, tmp_path):
     (tmp_path / "roots.pem").write_text(OTHER_PEM)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
-    assert names(client_context(CA_PEM)) == ["a"]
+    assert names(client_context(Trust(ca_pem=CA_PEM))) == ["a"]
 
 
 def test_text_around_certificates_is_fine():
-    assert names(client_context(f"# first\n{CA_PEM}\n# second\n{OTHER_PEM}")) == ["a", "b"]
+    assert names(client_context(Trust(ca_pem=f"# first\n{CA_PEM}\n# second\n{OTHER_PEM}"))) == [
+        "a",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_text_around_certificates_is_fine():
 )
 def test_bad_ca_pems(pem):
     with pytest.raises(BadCAError):
-        client_context(pem)
+        client_context(Trust(ca_pem=pem))
 
 
 def test_the_environment_names_a_file(monkeypatch, tmp_path):
@@ -53,7 +56,7 @@ def test_the_environment_names_a_file(monkeypatch, tmp_path):
     (tmp_path / "system.pem").write_text(OTHER_PEM)
     monkeypatch.setattr(trust, "SYSTEM_FILES", (str(tmp_path / "system.pem"),))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
-    assert names(client_context("")) == ["a"]
+    assert names(client_context(Trust(ca_pem=""))) == ["a"]
 
 
 def test_the_environment_names_directories(monkeypatch, tmp_path):
@@ -63,13 +66,13 @@ def test_the_environment_names_directories(monkeypatch, tmp_path):
     (tmp_path / "one" / "README").write_text("no certificate")
     (tmp_path / "one" / "folder").mkdir()
     monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path}/one:{tmp_path}/none:{tmp_path}/two")
-    assert names(client_context("")) == ["a", "b"]
+    assert names(client_context(Trust(ca_pem=""))) == ["a", "b"]
 
 
 def test_an_unreadable_file_of_the_environment_means_no_roots(monkeypatch, tmp_path):
     """As in Go: certifi's list would trust what the operator has taken away."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    assert names(client_context("")) == []
+    assert names(client_context(Trust(ca_pem=""))) == []
 
 
 def test_the_first_system_file_that_can_be_read(monkeypatch, tmp_path):
@@ -77,22 +80,22 @@ def test_the_first_system_file_that_can_be_read(monkeypatch, tmp_path):
         (tmp_path / name).write_text(pem)
     files = tuple(str(tmp_path / name) for name in ("missing", "bad", "good", "later"))
     monkeypatch.setattr(trust, "SYSTEM_FILES", files)
-    assert names(client_context("")) == ["a"]
+    assert names(client_context(Trust(ca_pem=""))) == ["a"]
 
 
 def test_system_directories_where_there_is_no_file(monkeypatch, tmp_path):
     (tmp_path / "root.pem").write_text(CA_PEM)
     monkeypatch.setattr(trust, "SYSTEM_DIRECTORIES", (str(tmp_path),))
-    assert names(client_context("")) == ["a"]
+    assert names(client_context(Trust(ca_pem=""))) == ["a"]
 
 
 def test_certifi_is_the_last_resort():
     count = Path(certifi.where()).read_text().count("BEGIN CERTIFICATE")
-    assert len(client_context("").get_ca_certs()) == count
+    assert len(client_context(Trust(ca_pem="")).get_ca_certs()) == count
 
 
 def test_settings():
-    context = client_context(CA_PEM)
+    context = client_context(Trust(ca_pem=CA_PEM))
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     assert not context.hostname_checks_common_name

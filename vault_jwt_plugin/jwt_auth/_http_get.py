@@ -28,6 +28,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
+from vault_jwt_plugin.jwt_auth.peer import PeerRefusedError
 from vault_jwt_plugin.jwt_auth.trust import BadCAError, client_context
 from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error, shown
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vault_jwt_plugin.jwt_auth.fetch import APIRequest
+    from vault_jwt_plugin.jwt_auth.trust import Trust
 
 MAX_REDIRECTS = 5
 """How many redirects are followed."""
@@ -69,11 +71,11 @@ class Connections:
     """Connections that requests with the same trust may use one after the other.
 
     Args:
-        ca_pem: as `trust.client_context`.
+        trust: what servers must show.
     """
 
-    def __init__(self, ca_pem: str) -> None:
-        self._ca_pem = ca_pem
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
         self._sockets = _Sockets()
         self._adapter: _Adapter | None = None
 
@@ -84,7 +86,7 @@ class Connections:
             BadCAError: as `trust.client_context`.
         """
         if self._adapter is None:
-            self._adapter = _Adapter(client_context(self._ca_pem), self._sockets)
+            self._adapter = _Adapter(client_context(self._trust), self._sockets)
         return self._adapter
 
     def shut_down(self) -> None:
@@ -259,6 +261,8 @@ class Get:
             raise self._late(url) from error
         # The most telling first: others wrap it.
         for cause in causes:
+            if isinstance(cause, PeerRefusedError):
+                raise fetch_error(cause.code, url, cause.problem) from error
             if isinstance(cause, ssl.SSLCertVerificationError):
                 raise _untrusted(cause, url) from error
         for cause in causes:
@@ -412,7 +416,13 @@ class _Adapter(HTTPAdapter):
         del verify, cert
         parts = urlsplit(request.url or "")
         host = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
-        return host, {"ssl_context": self._context} if parts.scheme == "https" else {}
+        if parts.scheme != "https":
+            return host, {}
+        tls: dict[str, Any] = {"ssl_context": self._context}
+        if not self._context.check_hostname:
+            # The context checks the names that are accepted instead of the host's.
+            tls["assert_hostname"] = False
+        return host, tls
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave the context alone: `requests` would add certifi's roots to it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import (
     Field,
     FieldData,
@@ -298,6 +299,18 @@ class Config:
         if (self.provider_config or {}).get("provider") == "kubernetes":
             return KeySourceKind.KUBERNETES
         return None
+
+    def trust(self, ca_pem: str) -> Trust:
+        """What the servers must show that this configuration connects to.
+
+        Args:
+            ca_pem: the one configured for the server; "" means the system's.
+        """
+        return Trust(
+            ca_pem=ca_pem,
+            server_names=self.override_allowed_server_names or (),
+            critical_extensions=self.unsupported_critical_cert_extensions or (),
+        )
 
     def unbuilt(self) -> tuple[str, ...]:
         """Names of the parameters it sets that this version does not act on."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault_jwt_plugin.jwt_auth._http_get import Connections, Get
+    from vault_jwt_plugin.jwt_auth.trust import Trust
 
 DEADLINE_S = 9.5
 """How long one fetch may take, redirects included, in seconds: with its way back, a write to
@@ -81,13 +82,13 @@ class Fetcher(Protocol):
     """What key sources need of HTTP."""
 
     async def get_json(
-        self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int
+        self, url: str, *, trust: Trust, deadline_s: float, max_bytes: int
     ) -> Document:
         """Fetch and decode a JSON document.
 
         Args:
             url: http or https.
-            ca_pem: the only CAs trusted; "" means the system's.
+            trust: what the servers must show.
             deadline_s: for everything.
             max_bytes: of the document, decompressed.
 
@@ -118,11 +119,11 @@ class APISession(Protocol):
 class APIFetcher(Protocol):
     """What providers need of HTTP."""
 
-    def open(self, *, ca_pem: str) -> APISession:
+    def open(self, *, trust: Trust) -> APISession:
         """Begin a session; connects to nothing yet.
 
         Args:
-            ca_pem: the only CAs trusted; "" means the system's.
+            trust: what the servers must show.
         """
 
 
@@ -138,17 +139,17 @@ class HTTPFetcher:
         self._under_way: set[_Work] = set()
 
     async def get_json(
-        self, url: str, *, ca_pem: str, deadline_s: float, max_bytes: int
+        self, url: str, *, trust: Trust, deadline_s: float, max_bytes: int
     ) -> Document:
         """Fetch and decode a JSON document; see `Fetcher.get_json`."""
         check_url(url)
         return await self._run(
-            _Work(url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=max_bytes), url, deadline_s
+            _Work(url, trust=trust, deadline_s=deadline_s, max_bytes=max_bytes), url, deadline_s
         )
 
-    def open(self, *, ca_pem: str) -> APISession:
+    def open(self, *, trust: Trust) -> APISession:
         """Begin a session; see `APIFetcher.open`."""
-        return _Session(self, ca_pem)
+        return _Session(self, trust)
 
     async def _run(self, work: _Work, url: str, deadline_s: float) -> Document:
         self._under_way.add(work)
@@ -174,9 +175,9 @@ class HTTPFetcher:
 class _Session:
     """A session of `HTTPFetcher`; its requests may not overlap."""
 
-    def __init__(self, fetcher: HTTPFetcher, ca_pem: str) -> None:
+    def __init__(self, fetcher: HTTPFetcher, trust: Trust) -> None:
         self._fetcher = fetcher
-        self._ca_pem = ca_pem
+        self._trust = trust
         # Made by the first request, in its thread.
         self.connections: Connections | None = None
 
@@ -184,7 +185,7 @@ class _Session:
         check_url(request.url)
         work = _Work(
             request.url,
-            ca_pem=self._ca_pem,
+            trust=self._trust,
             deadline_s=deadline_s,
             max_bytes=max_bytes,
             request=request,
@@ -204,14 +205,14 @@ class _Work:
         self,
         url: str,
         *,
-        ca_pem: str,
+        trust: Trust,
         deadline_s: float,
         max_bytes: int,
         request: APIRequest | None = None,
         session: _Session | None = None,
     ) -> None:
         self._url = url
-        self._ca_pem = ca_pem
+        self._trust = trust
         self._request = request
         self._session = session
         self._deadline_s = deadline_s
@@ -236,7 +237,7 @@ class _Work:
                 raise fetch_error("timeout", self._url, "nobody waits for it any more")
             connections = session.connections if session is not None else None
             if connections is None:
-                connections = Connections(self._ca_pem)
+                connections = Connections(self._trust)
             if session is not None:
                 session.connections = connections
             get = self._get = Get(

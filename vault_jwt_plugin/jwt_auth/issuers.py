@@ -13,6 +13,7 @@ from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetch import Fetcher
+    from vault_jwt_plugin.jwt_auth.trust import Trust
 
 WELL_KNOWN_PATH = "/.well-known/openid-configuration"
 """OIDC Discovery 4."""
@@ -47,7 +48,7 @@ class Discovery:
 
 
 async def fetch_key_set(
-    fetcher: Fetcher, url: str, *, ca_pem: str, deadline_s: float = DEADLINE_S
+    fetcher: Fetcher, url: str, *, trust: Trust, deadline_s: float = DEADLINE_S
 ) -> FetchedKeys:
     """Fetch a JWK set. One without a usable key, even without any, is a set.
 
@@ -55,7 +56,7 @@ async def fetch_key_set(
         FetchError: it can't be had, or is none (`not_a_key_set`).
     """
     document = await fetcher.get_json(
-        url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=KEY_SET_MAX_BYTES
+        url, trust=trust, deadline_s=deadline_s, max_bytes=KEY_SET_MAX_BYTES
     )
     try:
         # In a thread: the first key loads joserfc, and a set may hold many.
@@ -66,7 +67,7 @@ async def fetch_key_set(
 
 
 async def fetch_discovery(
-    fetcher: Fetcher, issuer: str, *, ca_pem: str, deadline_s: float = DEADLINE_S
+    fetcher: Fetcher, issuer: str, *, trust: Trust, deadline_s: float = DEADLINE_S
 ) -> Discovery:
     """Fetch an issuer's discovery document (go-oidc `NewProvider`).
 
@@ -74,7 +75,7 @@ async def fetch_discovery(
         fetcher: for the request.
         issuer: as configured. The document must name it byte for byte; one trailing
             slash is left out of the URL that is fetched, and only there.
-        ca_pem: the only CAs trusted; "" means the system's.
+        trust: what the server must show.
         deadline_s: for the fetch.
 
     Raises:
@@ -83,7 +84,7 @@ async def fetch_discovery(
     """
     url = issuer.removesuffix("/") + WELL_KNOWN_PATH
     document = await fetcher.get_json(
-        url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=DISCOVERY_MAX_BYTES
+        url, trust=trust, deadline_s=deadline_s, max_bytes=DISCOVERY_MAX_BYTES
     )
     members = document.json
     if not isinstance(members, dict):
@@ -136,18 +137,18 @@ class Prober:
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
 
-    async def jwks(self, url: str, *, ca_pem: str) -> None:
+    async def jwks(self, url: str, *, trust: Trust) -> None:
         """See that there is a key set, as Go does by verifying a canned token with it.
 
         Raises:
             FetchError: as `fetch_key_set`.
         """
-        await fetch_key_set(self._fetcher, url, ca_pem=ca_pem)
+        await fetch_key_set(self._fetcher, url, trust=trust)
 
-    async def discovery(self, url: str, *, ca_pem: str) -> None:
+    async def discovery(self, url: str, *, trust: Trust) -> None:
         """See that there is the issuer's discovery document; as in Go, not that its keys are there.
 
         Raises:
             FetchError: as `fetch_discovery`.
         """
-        await fetch_discovery(self._fetcher, url, ca_pem=ca_pem)
+        await fetch_discovery(self._fetcher, url, trust=trust)

@@ -346,7 +346,10 @@ def build_key_source(
 
         async def load() -> FetchedKeys:
             return await fetch_key_set(
-                fetcher, config.jwks_url, ca_pem=config.jwks_ca_pem, deadline_s=policy.deadline_s
+                fetcher,
+                config.jwks_url,
+                trust=config.trust(config.jwks_ca_pem),
+                deadline_s=policy.deadline_s,
             )
 
     elif kind in {KeySourceKind.DISCOVERY, KeySourceKind.OIDC_FLOW}:
@@ -364,10 +367,10 @@ def build_key_source(
 
 async def _discovered(fetcher: Fetcher, config: Config, deadline_s: float) -> FetchedKeys:
     """The keys that an issuer's discovery document names, read anew each time: both may move."""
-    ca_pem = config.oidc_discovery_ca_pem
+    trust = config.trust(config.oidc_discovery_ca_pem)
     ends_at = time.monotonic() + deadline_s
     discovery = await fetch_discovery(
-        fetcher, config.oidc_discovery_url, ca_pem=ca_pem, deadline_s=deadline_s
+        fetcher, config.oidc_discovery_url, trust=trust, deadline_s=deadline_s
     )
     left_s = max(ends_at - time.monotonic(), 0.001)
-    return await fetch_key_set(fetcher, discovery.jwks_uri, ca_pem=ca_pem, deadline_s=left_s)
+    return await fetch_key_set(fetcher, discovery.jwks_uri, trust=trust, deadline_s=left_s)

@@ -33,6 +33,7 @@ from vault_jwt_plugin.sdk import (
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.mount import Mount
+    from vault_jwt_plugin.jwt_auth.trust import Trust
 
 _WELL_KNOWN = ".well-known/openid-configuration"
 
@@ -51,14 +52,14 @@ or CA is reported at once.
 class Prober(Protocol):
     """Fetches keys once, to see whether a configuration can work."""
 
-    async def jwks(self, url: str, *, ca_pem: str) -> None:
+    async def jwks(self, url: str, *, trust: Trust) -> None:
         """Fetch a key set.
 
         Raises:
             FetchError: it can't be had, or is none.
         """
 
-    async def discovery(self, url: str, *, ca_pem: str) -> None:
+    async def discovery(self, url: str, *, trust: Trust) -> None:
         """Fetch a discovery document, and the keys it names.
 
         Raises:
@@ -113,12 +114,14 @@ async def check_keys(config: Config, prober: Prober) -> None:
     kind = config.key_source_kind
     if kind is KeySourceKind.DISCOVERY:
         try:
-            await prober.discovery(config.oidc_discovery_url, ca_pem=config.oidc_discovery_ca_pem)
+            await prober.discovery(
+                config.oidc_discovery_url, trust=config.trust(config.oidc_discovery_ca_pem)
+            )
         except FetchError as error:
             raise _prefixed(error, "error checking oidc discovery URL") from error
     elif kind is KeySourceKind.JWKS:
         try:
-            await prober.jwks(config.jwks_url, ca_pem=config.jwks_ca_pem)
+            await prober.jwks(config.jwks_url, trust=config.trust(config.jwks_ca_pem))
         except FetchError as error:
             what = "jwks_ca_pem" if error.code == "bad_ca_pem" else "jwks URL"
             raise _prefixed(error, f"error checking {what}") from error

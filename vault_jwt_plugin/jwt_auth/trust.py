@@ -1,6 +1,6 @@
-"""Which certificate authorities vouch for an issuer's server.
+"""Whom an outbound connection trusts: authorities, names, certificate extensions.
 
-The CA PEM of the configuration, and then nothing else; or what Go's crypto/x509
+The authorities are the CA PEM of the configuration, and then nothing else; or what Go's crypto/x509
 would take (`root_unix.go`, `root_linux.go`), so that an operator's image works
 with ours as it did with the builtin method; or certifi's copy of Mozilla's list,
 where a minimal image has none.
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import os
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
+
+from vault_jwt_plugin.jwt_auth.peer import enforce
 
 SYSTEM_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -33,14 +36,29 @@ class BadCAError(ValueError):
     """The CA PEM holds no certificate that can be read, or something else beside them."""
 
 
-def client_context(ca_pem: str) -> ssl.SSLContext:
-    """TLS settings of a client, which check the server's certificate and name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What the server at the other end must show.
 
-    Args:
+    Attributes:
         ca_pem: certificates that alone are trusted; "" means the system's.
+        server_names: names and addresses of which its certificate must carry one,
+            instead of the URL's host; empty means the host
+            (`override_allowed_server_names`).
+        critical_extensions: dotted OIDs of critical extensions that its chain may have,
+            though OpenSSL does not know them (`unsupported_critical_cert_extensions`).
+    """
+
+    ca_pem: str = ""
+    server_names: tuple[str, ...] = ()
+    critical_extensions: tuple[str, ...] = ()
+
+
+def client_context(trust: Trust) -> ssl.SSLContext:
+    """TLS settings of a client, which check the server's certificates and name.
 
     Raises:
-        BadCAError: nothing usable in `ca_pem`.
+        BadCAError: nothing usable in its `ca_pem`.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -48,6 +66,14 @@ def client_context(ca_pem: str) -> ssl.SSLContext:
     # only as subjectAltName.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.hostname_checks_common_name = False
+    # As Go: the checks of the certificates hold for the whole connection.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    enforce(
+        context,
+        server_names=trust.server_names,
+        critical_extensions=trust.critical_extensions,
+    )
+    ca_pem = trust.ca_pem
     if not ca_pem:
         _load_system_roots(context)
         return context

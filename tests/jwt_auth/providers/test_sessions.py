@@ -10,6 +10,7 @@ from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetch import APIRequest, HTTPFetcher
+from vault_jwt_plugin.jwt_auth.trust import Trust
 
 CA = Authority()
 CERTIFICATE = CA.issue("127.0.0.1")
@@ -18,7 +19,7 @@ CERTIFICATE = CA.issue("127.0.0.1")
 def session(scenario, ca_pem=""):
     async def main():
         fetcher = HTTPFetcher()
-        opened = fetcher.open(ca_pem=ca_pem)
+        opened = fetcher.open(trust=Trust(ca_pem=ca_pem))
         try:
             return await scenario(opened)
         finally:
