@@ -539,3 +539,21 @@ def test_two_who_send_on_one_stream_both_get_on():
             await asyncio.wait_for(asyncio.gather(*sending), 5)
 
     run(scenario)
+
+
+def test_a_turn_given_to_one_who_leaves_is_passed_on():
+    async def scenario(channel, _server):
+        running = asyncio.ensure_future(channel.unary("/t.T/Forever", b"", timeout_s=None))
+        await asyncio.sleep(0)
+        leaving, staying = (
+            asyncio.ensure_future(channel.unary("/t.T/Echo", text, timeout_s=None))
+            for text in (b"leaving", b"staying")
+        )
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.sleep(0)
+        # Its turn has come, and it has not run yet.
+        leaving.cancel()
+        assert await asyncio.wait_for(staying, 5) == b"staying"
+
+    run(scenario, limits=rpc.Limits(max_concurrent_streams=1))

@@ -426,9 +426,12 @@ async def raw_server(serve):
             peer = RawPeer(reader, writer)
             try:
                 await serve(peer)
+            except Exception as error:  # noqa: BLE001 - told to the test, which awaits `done`
+                done.set_exception(error)
+            else:
+                done.set_result(None)
             finally:
                 await peer.close()
-                done.set_result(None)
 
         server = await asyncio.start_unix_server(accept, f"{folder}/s")
         try:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault_jwt_plugin.rpc import RPCError, StatusCode, framing
@@ -51,6 +51,7 @@ def test_status_text_on_the_wire_and_back(text, wire):
     assert framing.decode_status_text(wire.decode()) == text
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_status_text_comes_back(text):
     wire = framing.encode_status_text(text)
@@ -66,6 +67,7 @@ def test_wrong_escapes_are_kept_or_replaced(wire, text):
     assert framing.decode_status_text(wire) == text
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(max_codepoint=255)))
 def test_no_status_text_fails_to_decode(wire):
     assert isinstance(framing.decode_status_text(wire), str)
@@ -104,6 +106,7 @@ def test_timeout_written(seconds, wire):
     assert framing.format_timeout(seconds) == wire
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=1e-9, max_value=9e7))
 def test_a_written_timeout_is_never_shorter(seconds):
     again = framing.parse_timeout(framing.format_timeout(seconds).decode())
@@ -181,6 +184,7 @@ def test_a_long_status_text_is_cut():
     assert len(framing.encode_status_text("ü" * 100_000)) == 3 * 8192
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_binary_metadata_comes_back(value):
     text = framing.encode_binary(value)

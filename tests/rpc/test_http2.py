@@ -144,6 +144,7 @@ def test_split_at_every_offset():
     assert events_of([data[at : at + 1] for at in range(len(data))]) == whole
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 600), max_size=20))
 def test_any_split_gives_the_same(cuts):
     data = conversation()
@@ -443,6 +444,14 @@ def test_a_reset_drops_what_waits():
     assert seen.events[-1] == ("reset", 1, 8)
 
 
+def test_giving_a_stream_up_drops_what_waits():
+    server, _, stream = opened(INITIAL_WINDOW_SIZE=1)
+    server.send_response(stream, RESPONSE, bytes(100), TRAILERS)
+    server.reset_stream(stream, ErrorCode.CANCEL)
+    assert not server.blocked
+    assert server.idle
+
+
 def test_stalled_streams_are_found():
     clock = Clock()
     server, seen = core(clock=clock)
@@ -598,6 +607,13 @@ def test_a_response_that_breaks_the_rules(data):
     assert seen.events[-1] == ("reset", 1, None)
 
 
+def test_a_response_that_ends_with_its_content():
+    client, seen, _ = asked()
+    client.receive_data(response() + frame(DATA, END_STREAM, 1, b"y"))
+    assert seen.events[-1] == ("content", 1, b"y", True)
+    assert client.idle
+
+
 @pytest.mark.parametrize("stream_id", [2, 3], ids=["even", "not opened"])
 def test_a_response_nobody_asked_for(stream_id):
     client, _, _ = asked()
@@ -746,18 +762,19 @@ FRAME = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.booleans(), st.lists(FRAME, max_size=12))
 def test_any_frames(client, parts):
     survive(client, b"".join(parts))
 
 
+@settings(deadline=None)
 @given(st.booleans(), st.binary(max_size=300))
 def test_any_bytes(client, data):
     survive(client, data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_mutated_conversations(data):
     """A good conversation with a few bytes changed, dropped or doubled."""

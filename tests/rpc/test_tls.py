@@ -4,12 +4,13 @@ import asyncio
 import os
 import socket
 import ssl
+import threading
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.rpc.certificates import context, self_signed
-from tests.rpc.helpers import RawPeer, connect, serving
+from tests.rpc.helpers import PREFACE, RawPeer, connect, serving
 from vault_jwt_plugin import rpc
 from vault_jwt_plugin.rpc import StatusCode
 
@@ -156,6 +157,29 @@ def test_both_sides_say_goodbye():
             await scenario(*served)
 
     asyncio.run(main())
+
+
+def test_our_goodbye_is_a_close_notify():
+    async def scenario(path, server):
+        def read():
+            client_tls = context(P521, P256, server=False)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(path)
+                with client_tls.wrap_socket(
+                    sock, server_hostname="localhost", suppress_ragged_eofs=False
+                ) as tls:
+                    tls.sendall(PREFACE)
+                    greeted.set()
+                    read_to_the_end(tls)
+
+        greeted = threading.Event()
+        reading = asyncio.ensure_future(asyncio.to_thread(read))
+        await asyncio.to_thread(greeted.wait, 10)
+        await server.shutdown(0.1)
+        # Without it the reader gets an SSLEOFError.
+        await reading
+
+    run(scenario, context(P256, P521, server=True))
 
 
 def read_to_the_end(tls):
