@@ -456,6 +456,10 @@ def test_request_fields():
         ('{"a":' * 200, "request body: nested deeper than 128 levels"),
         ('{"a":1e999}', "request body: a number's power of ten is beyond 308"),
         (
+            '{"a":1e99999999999999999999}',
+            "request body: a number's power of ten is beyond 308",
+        ),
+        (
             "{",
             (
                 "request body: not JSON at character 1: Expecting property name enclosed in "
@@ -463,7 +467,7 @@ def test_request_fields():
             ),
         ),
     ],
-    ids=["list", "nan", "deep", "huge", "cut"],
+    ids=["list", "nan", "deep", "huge", "beyond decimals", "cut"],
 )
 def test_bodies_that_cannot_be_decoded(data, text):
     async def go():

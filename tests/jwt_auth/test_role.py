@@ -124,8 +124,12 @@ def test_stored_token_types(token_type, expected):
             b'{"user_claim":["secret"]}',
             "stored role: 'user_claim' should be text, is a list",
         ),
+        (
+            b'{"bound_claims":{"a":1e99999999999999999999}}',
+            "stored role: a number's power of ten is beyond 308",
+        ),
     ],
-    ids=["empty", "list", "type number", "type word", "claims", "user claim"],
+    ids=["empty", "list", "type number", "type word", "claims", "user claim", "number"],
 )
 def test_what_is_stored_and_no_role(raw, text):
     with pytest.raises(StoredRoleError) as caught:

@@ -50,6 +50,8 @@ def test_decodes(text, value):
         ("1e309", "a number's power of ten is beyond 308"),
         ("1e-309", "a number's power of ten is beyond 308"),
         ("1e999999999999", "a number's power of ten is beyond 308"),
+        ("1e99999999999999999999", "a number's power of ten is beyond 308"),
+        ("[-1.5E-99999999999999999999]", "a number's power of ten is beyond 308"),
         ("0." + "1" * 2000, "a number has more than 1024 characters"),
         ("1" * 5000, "a number has too many digits"),
     ],

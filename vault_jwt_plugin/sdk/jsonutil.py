@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
 from typing import Any, NoReturn, Protocol, cast
 
@@ -22,6 +22,7 @@ MAX_EXPONENT = 308
 MAX_NUMBER_CHARS = 1024
 """Longest number literal, in characters."""
 
+_BEYOND = Decimal(f"1e{MAX_EXPONENT + 1}")
 _OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -34,7 +35,10 @@ class JSONError(ValueError):
 def _decimal(literal: str) -> Decimal:
     if len(literal) > MAX_NUMBER_CHARS:
         raise JSONError(f"a number has more than {MAX_NUMBER_CHARS} characters")
-    number = Decimal(literal)
+    try:
+        number = Decimal(literal)
+    except InvalidOperation:  # an exponent that Decimal itself can't hold
+        number = _BEYOND
     if number and abs(number.adjusted()) > MAX_EXPONENT:
         raise JSONError(f"a number's power of ten is beyond {MAX_EXPONENT}")
     return number
