@@ -11,13 +11,13 @@ import pytest
 from tests.jwt_auth.fakes import Clock, FakeFetcher
 from tests.jwt_auth.tokens import private_key, public_jwk, public_pem
 from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, PublicKeyError
 from vault_jwt_plugin.jwt_auth.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.key_sources import (
     RefreshPolicy,
     RemoteKeys,
     StaticKeys,
-    build_key_source,
 )
 from vault_jwt_plugin.jwt_auth.trust import Trust
 
@@ -104,10 +104,9 @@ def test_a_static_key_that_can_not_be_read():
     "config",
     [
         Config(),
-        Config(jwks_pairs=({"jwks_url": URL},)),
         Config(provider_config={"provider": "kubernetes"}),
     ],
-    ids=["nothing", "pairs", "kubernetes"],
+    ids=["nothing", "kubernetes"],
 )
 def test_kinds_that_are_not_built(config):
     with pytest.raises(LoginDenied) as denied:

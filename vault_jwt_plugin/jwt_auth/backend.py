@@ -9,10 +9,10 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.fetch import Fetcher, HTTPFetcher
 from vault_jwt_plugin.jwt_auth.issuers import Prober
-from vault_jwt_plugin.jwt_auth.key_sources import build_key_source
 from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.path_config import ConfigPath
 from vault_jwt_plugin.jwt_auth.path_login import LoginPath

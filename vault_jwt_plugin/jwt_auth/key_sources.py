@@ -13,16 +13,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from vault_jwt_plugin.jwt_auth.config import Config, KeySourceKind
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S
-from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovery, fetch_key_set
 from vault_jwt_plugin.jwt_auth.keys import VerificationKey, matching, parse_public_key_pem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from vault_jwt_plugin.jwt_auth.fetch import Fetcher
+    from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
     from vault_jwt_plugin.jwt_auth.jwks import UnusableKey
     from vault_jwt_plugin.jwt_auth.jws import JoseHeader
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
@@ -63,12 +61,16 @@ class KeySourceStatus:
         unusable: keys of the set that are skipped.
         fetched_at: Unix seconds of the last good fetch; None before it.
         last_error: of the last fetch, if that failed; None otherwise.
+        url: of the set, as messages show it; "" where there is none, or several.
+        parts: of the sets that a source is put together from.
     """
 
     keys: int
     unusable: tuple[UnusableKey, ...] = ()
     fetched_at: float | None = None
     last_error: FetchError | None = None
+    url: str = ""
+    parts: tuple[KeySourceStatus, ...] = ()
 
 
 class KeySource(Protocol):
@@ -87,6 +89,12 @@ class KeySource(Protocol):
 
         Fetches at most once in a cooldown, however many tokens ask.
         """
+
+    def start(self) -> None:
+        """Begin to fetch if there are no keys, for those who will ask; does not wait."""
+
+    async def settle(self) -> None:
+        """Wait for the fetch under way, if there is one."""
 
     def status(self) -> KeySourceStatus:
         """How it is doing; never waits."""
@@ -136,6 +144,12 @@ class StaticKeys:
     async def refetch_for(self, header: JoseHeader) -> None:
         """Never newer ones."""
 
+    def start(self) -> None:
+        """They are there."""
+
+    async def settle(self) -> None:
+        """Nothing is under way."""
+
     def status(self) -> KeySourceStatus:
         """How many they are."""
         return KeySourceStatus(keys=len(self._keys))
@@ -159,6 +173,7 @@ class RemoteKeys:
 
     Args:
         load: fetches the whole set; raises FetchError.
+        url: of what is fetched, as messages show it.
         policy: when, and for how long.
         clock: Unix seconds, for what people read.
         monotonic: seconds that never go back, for what is decided.
@@ -168,11 +183,13 @@ class RemoteKeys:
         self,
         load: Callable[[], Awaitable[FetchedKeys]],
         *,
+        url: str = "",
         policy: RefreshPolicy,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load = load
+        self._url = url
         self._policy = policy
         self._clock = clock
         self._monotonic = monotonic
@@ -184,27 +201,54 @@ class RemoteKeys:
         self._closed = False
 
     def candidates(self, header: JoseHeader) -> MaybeAwaitable[Sequence[VerificationKey]]:
-        """See `KeySource.candidates`. Old keys start a fetch in the background, and serve on."""
+        """See `KeySource.candidates`."""
+        known = self.known(header)
+        return self._first_candidates(header) if known is None else known
+
+    def known(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
+        """The candidates among the keys at hand; None when there are none to be trusted.
+
+        Old keys start a fetch in the background, and serve on.
+        """
         now = self._monotonic()
         cached = self._cached
         if cached is None or now >= cached.trusted_until:
-            return self._first_candidates(header)
+            return None
         if now >= cached.refresh_at and now >= self._fetch_not_before:
             self._start_fetch()
         return matching(cached.fetched.key_set.keys, header)
 
     async def _first_candidates(self, header: JoseHeader) -> Sequence[VerificationKey]:
-        if self._fetching is not None or self._monotonic() >= self._fetch_not_before:
-            await self._fetch_and_wait()
-        cached = self._cached
-        if cached is None or self._monotonic() >= cached.trusted_until:
-            problem = "the configuration has changed"
-            if self._last_error is not None:
-                problem = self._last_error.message
-            raise LoginDenied(
-                "keys_unavailable", f"there are no keys to verify the token with: {problem}"
-            )
-        return matching(cached.fetched.key_set.keys, header)
+        self.start()
+        await self.settle()
+        known = self.known(header)
+        if known is None:
+            raise self.unavailable()
+        return known
+
+    def unavailable(self) -> LoginDenied:
+        """Why there are no keys."""
+        problem = "the configuration has changed"
+        if self._last_error is not None:
+            problem = self._last_error.message
+        return LoginDenied(
+            "keys_unavailable", f"there are no keys to verify the token with: {problem}"
+        )
+
+    def start(self) -> None:
+        """See `KeySource.start`; not within the cooldown after a fetch that failed."""
+        now = self._monotonic()
+        if (self._cached is None or now >= self._cached.trusted_until) and (
+            now >= self._fetch_not_before
+        ):
+            self._start_fetch()
+
+    async def settle(self) -> None:
+        """See `KeySource.settle`."""
+        if self._fetching is not None:
+            # Not `await task`: one caller's hang-up must not cancel it for the others, nor a
+            # closed source look like a hang-up to those who wait.
+            await asyncio.wait([self._fetching])
 
     async def refetch_for(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
         """See `KeySource.refetch_for`."""
@@ -215,7 +259,8 @@ class RemoteKeys:
                 return None
             # From its start: a fetch that takes long does not make the next one later.
             self._refetch_not_before = now + self._policy.cooldown_s
-        await self._fetch_and_wait()
+        self._start_fetch()
+        await self.settle()
         after = self._cached
         if after is None or after is before:
             return None
@@ -223,20 +268,12 @@ class RemoteKeys:
             return None
         return matching(after.fetched.key_set.keys, header)
 
-    def _start_fetch(self) -> asyncio.Task[None] | None:
-        """The fetch under way, started if there is none; None when the source is closed."""
+    def _start_fetch(self) -> None:
+        """Start a fetch if none is under way and the source is not closed."""
         if self._fetching is None and not self._closed:
             task = asyncio.get_running_loop().create_task(self._refresh(), name="fetch keys")
             self._fetching = task
             task.add_done_callback(self._fetched)
-        return self._fetching
-
-    async def _fetch_and_wait(self) -> None:
-        task = self._start_fetch()
-        if task is not None:
-            # Not `await task`: one caller's hang-up must not cancel it for the others, nor a
-            # closed source look like a hang-up to those who wait.
-            await asyncio.wait([task])
 
     def _fetched(self, task: asyncio.Task[None]) -> None:
         self._fetching = None
@@ -298,13 +335,14 @@ class RemoteKeys:
         """See `KeySource.status`."""
         cached = self._cached
         if cached is None:
-            return KeySourceStatus(keys=0, last_error=self._last_error)
+            return KeySourceStatus(keys=0, last_error=self._last_error, url=self._url)
         trusted = self._monotonic() < cached.trusted_until
         return KeySourceStatus(
             keys=len(cached.fetched.key_set.keys) if trusted else 0,
             unusable=cached.fetched.key_set.unusable,
             fetched_at=cached.fetched_at,
             last_error=self._last_error,
+            url=self._url,
         )
 
     async def close(self) -> None:
@@ -314,63 +352,3 @@ class RemoteKeys:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-
-
-def build_key_source(
-    config: Config,
-    fetcher: Fetcher,
-    clock: Callable[[], float],
-    *,
-    policy: RefreshPolicy | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> KeySource:
-    """The key source of a configuration; fetches nothing yet.
-
-    Args:
-        config: of the mount.
-        fetcher: for the issuer's documents.
-        clock: Unix seconds.
-        policy: other times than the default ones.
-        monotonic: seconds that never go back.
-
-    Raises:
-        PublicKeyError: a stored public key can't be used.
-        LoginDenied: `no_key_source`: the configuration names none, or one of a kind
-            that is not built.
-    """
-    policy = policy or RefreshPolicy()
-    kind = config.key_source_kind
-    if kind is KeySourceKind.STATIC:
-        return StaticKeys.of(config.jwt_validation_pubkeys or ())
-    if kind is KeySourceKind.JWKS:
-
-        async def load() -> FetchedKeys:
-            return await fetch_key_set(
-                fetcher,
-                config.jwks_url,
-                trust=config.trust(config.jwks_ca_pem),
-                deadline_s=policy.deadline_s,
-            )
-
-    elif kind in {KeySourceKind.DISCOVERY, KeySourceKind.OIDC_FLOW}:
-        # Differs from Vault: JWTs log in where the OIDC flow is configured too, as in OpenBao.
-
-        async def load() -> FetchedKeys:
-            return await _discovered(fetcher, config, policy.deadline_s)
-
-    else:
-        raise LoginDenied(
-            "no_key_source", "the configuration names no source of keys that is supported"
-        )
-    return RemoteKeys(load, policy=policy, clock=clock, monotonic=monotonic)
-
-
-async def _discovered(fetcher: Fetcher, config: Config, deadline_s: float) -> FetchedKeys:
-    """The keys that an issuer's discovery document names, read anew each time: both may move."""
-    trust = config.trust(config.oidc_discovery_ca_pem)
-    ends_at = time.monotonic() + deadline_s
-    discovery = await fetch_discovery(
-        fetcher, config.oidc_discovery_url, trust=trust, deadline_s=deadline_s
-    )
-    left_s = max(ends_at - time.monotonic(), 0.001)
-    return await fetch_key_set(fetcher, discovery.jwks_uri, trust=trust, deadline_s=left_s)

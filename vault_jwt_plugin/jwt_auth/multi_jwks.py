@@ -1,0 +1,127 @@
+"""Keys from several sets (`jwks_pairs`): a token says with its `kid` which key is its.
+
+Differs from Vault (`jwks_cache.go`), which tries the first set only that has the
+`kid`: here keys of every set that has it are tried, so that two issuers may have
+chosen the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Sequence
+
+    from vault_jwt_plugin.jwt_auth.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus, RemoteKeys
+    from vault_jwt_plugin.jwt_auth.keys import VerificationKey
+    from vault_jwt_plugin.sdk.request import MaybeAwaitable
+
+
+class MultiKeys:
+    """Several sets as one source; each is fetched, refreshed and trusted by itself.
+
+    Args:
+        sources: in the order of the configuration; at least one.
+    """
+
+    def __init__(self, sources: Sequence[RemoteKeys]) -> None:
+        self._sources = tuple(sources)
+
+    def candidates(self, header: JoseHeader) -> MaybeAwaitable[Sequence[VerificationKey]]:
+        """See `KeySource.candidates`; a set that can't be had holds up none of the others.
+
+        Raises:
+            LoginDenied: `kid_missing`: the token does not say which key signed it;
+                `keys_unavailable`: no set is at hand, and none can be had.
+        """
+        if header.kid is None:
+            # As Vault since 0.26.2: no token makes us try every key of every issuer.
+            raise LoginDenied(
+                "kid_missing", "the token must name its key (kid) where jwks_pairs are configured"
+            )
+        keys, missing = self._known(header)
+        return keys if keys or not missing else self._first_candidates(header, missing)
+
+    def _known(self, header: JoseHeader) -> tuple[list[VerificationKey], list[RemoteKeys]]:
+        """The candidates at hand, and the sources that have no keys to be trusted."""
+        keys: list[VerificationKey] = []
+        missing: list[RemoteKeys] = []
+        for source in self._sources:
+            known = source.known(header)
+            if known is None:
+                missing.append(source)
+            else:
+                keys += known
+        return keys, missing
+
+    async def _first_candidates(
+        self, header: JoseHeader, missing: Sequence[RemoteKeys]
+    ) -> Sequence[VerificationKey]:
+        async def fetched(source: RemoteKeys) -> bool:
+            source.start()
+            await source.settle()
+            return bool(source.known(header))
+
+        await _until(fetched(source) for source in missing)
+        keys, missing = self._known(header)
+        if len(missing) == len(self._sources):
+            raise missing[0].unavailable()
+        return keys
+
+    async def refetch_for(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
+        """See `KeySource.refetch_for`: all sets are fetched at a time, each with its cooldown."""
+
+        async def refetched(source: RemoteKeys) -> bool:
+            return bool(await source.refetch_for(header))
+
+        if not await _until(refetched(source) for source in self._sources):
+            return None
+        return self._known(header)[0]
+
+    def start(self) -> None:
+        """See `KeySource.start`."""
+        for source in self._sources:
+            source.start()
+
+    async def settle(self) -> None:
+        """See `KeySource.settle`."""
+        await asyncio.gather(*(source.settle() for source in self._sources))
+
+    def status(self) -> KeySourceStatus:
+        """All sets together; each by itself under `parts`."""
+        parts = tuple(source.status() for source in self._sources)
+        return replace(
+            parts[0],
+            keys=sum(part.keys for part in parts),
+            unusable=tuple(each for part in parts for each in part.unusable),
+            fetched_at=max((part.fetched_at for part in parts if part.fetched_at), default=None),
+            last_error=next((part.last_error for part in parts if part.last_error), None),
+            url="",
+            parts=parts,
+        )
+
+    async def close(self) -> None:
+        """Close all."""
+        await asyncio.gather(*(source.close() for source in self._sources))
+
+
+async def _until(found: Iterable[Coroutine[None, None, bool]]) -> bool:
+    """Wait for all at a time, until one says that it found something; False if none does.
+
+    What they wait for goes on: the fetches belong to their sources.
+    """
+    waiting = [asyncio.ensure_future(each) for each in found]
+    try:
+        for each in asyncio.as_completed(waiting):
+            if await each:
+                return True
+        return False
+    finally:
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
