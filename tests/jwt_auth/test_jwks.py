@@ -31,6 +31,15 @@ def test_rfc_7517_a1():
     assert key_set.unusable == ()
 
 
+def test_a_set_gives_back_what_it_used():
+    jwks = [{**RSA, "kid": "a", "use": "sig", "x5c": ["…"]}, {"kty": "oct"}, {**EC, "kid": ""}, ED]
+    key_set = parse_key_set({"keys": jwks})
+    assert key_set.jwks == ({**RSA, "kid": "a"}, EC, ED)
+    again = parse_key_set({"keys": list(key_set.jwks)})
+    assert [key.kid for key in again.keys] == ["a", None, None]
+    assert (again.jwks, again.unusable) == (key_set.jwks, ())
+
+
 @pytest.mark.parametrize("alg", ["RS256", "PS512", "ES256", "ES384", "ES512", "EdDSA"])
 def test_imported_keys_verify(alg):
     key = import_jwk(public_jwk(key_for(alg), kid="k"))

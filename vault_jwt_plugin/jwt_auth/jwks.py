@@ -6,7 +6,7 @@ Differs from Vault: go-jose fails the whole set for one key that it can't read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vault_jwt_plugin.jwt_auth.errors import kind_of
@@ -49,10 +49,17 @@ class UnusableKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySet:
-    """A set as read: the keys that verify, and those that do not."""
+    """A set as read: the keys that verify, and those that do not.
+
+    Attributes:
+        keys: in the order of the set.
+        unusable: those that are skipped.
+        jwks: the former as JWKs again, with no member but those that were used.
+    """
 
     keys: tuple[VerificationKey, ...] = ()
     unusable: tuple[UnusableKey, ...] = ()
+    jwks: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
 
 
 def parse_key_set(document: Any) -> KeySet:
@@ -71,10 +78,13 @@ def parse_key_set(document: Any) -> KeySet:
         received = kind_of(members) if "keys" in document else "missing"
         raise NotAKeySetError(f"its member 'keys' must be a list, is {received}")
     keys = []
+    jwks = []
     unusable = []
     for position, jwk in enumerate(members[:MAX_KEYS], start=1):
         try:
-            keys.append(import_jwk(jwk))
+            public = public_jwk(jwk)
+            keys.append(_imported(public))
+            jwks.append(public)
         except UnusableKeyError as error:
             unusable.append(UnusableKey(position=position, reason=str(error)))
     if len(members) > MAX_KEYS:
@@ -84,17 +94,26 @@ def parse_key_set(document: Any) -> KeySet:
                 reason=f"only the first {MAX_KEYS} keys of {len(members)} are used",
             )
         )
-    return KeySet(keys=tuple(keys), unusable=tuple(unusable))
+    return KeySet(keys=tuple(keys), unusable=tuple(unusable), jwks=tuple(jwks))
 
 
 def import_jwk(jwk: Any) -> VerificationKey:
     """Read one JWK (RFC 7517 4, RFC 7518 6, RFC 8037 2).
 
+    Raises:
+        UnusableKeyError: for whatever reason.
+    """
+    return _imported(public_jwk(jwk))
+
+
+def public_jwk(jwk: Any) -> dict[str, str]:
+    """What is used of a JWK: `kty`, `kid` if it has one, and the members of its public key.
+
     A key that carries private or symmetric members is skipped, as go-jose can't
     verify with one: whoever reads the set can sign with it.
 
     Raises:
-        UnusableKeyError: for whatever reason.
+        UnusableKeyError: it can't be what its members say.
     """
     if not isinstance(jwk, Mapping):
         raise UnusableKeyError(f"it must be a JSON object, is {kind_of(jwk)}")
@@ -110,7 +129,16 @@ def import_jwk(jwk: Any) -> VerificationKey:
     kid = jwk.get("kid")
     if not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_CHARS)):
         raise UnusableKeyError(f"its key id (kid) must be text of at most {_MAX_KID_CHARS}")
-    return from_public_key(_public_key(kty, _members(jwk, kty)), kid=kid or None)
+    public = {"kty": kty, **_members(jwk, kty)}
+    if kid:
+        public["kid"] = kid
+    return public
+
+
+def _imported(public: Mapping[str, str]) -> VerificationKey:
+    kty = public["kty"]
+    members = {name: public[name] for name in _PUBLIC_MEMBERS[kty]}
+    return from_public_key(_public_key(kty, members), kid=public.get("kid"))
 
 
 def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
