@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault_jwt_plugin.sdk import jsonutil
-from vault_jwt_plugin.sdk.jsonutil import JSONError, dumps, loads
+from vault_jwt_plugin.sdk.jsonutil import JSONError, Number, dumps, loads
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [
         ("9007199254740993", 9007199254740993),
-        ("1.10", Decimal("1.10")),
-        ("1e3", Decimal(1000)),
+        ("1.10", Number("1.10")),
+        ("1e3", Number("1e3")),
         ('{"a":1,"a":2}', {"a": 2}),
         ('"\\ud83d\\ude00"', "\U0001f600"),
         ('"\\ud800x"', "\ufffdx"),
@@ -61,6 +61,13 @@ def test_refuses(text, message):
     with pytest.raises(JSONError) as caught:
         loads(text)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("literal", ["1e3", "1E3", "1e+03", "2.0", "0.10", "-0.0", "1.5e-7"])
+def test_a_number_stays_as_it_was_written(literal):
+    (number,) = loads(f"[{literal}]")
+    assert number == Decimal(literal)
+    assert dumps({"a": [number]}) == f'{{"a":[{literal}]}}'
 
 
 def test_encodes_every_digit():

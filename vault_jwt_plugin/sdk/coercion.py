@@ -1,8 +1,9 @@
 """How each field type reads what a caller sent.
 
 Mirrors the hosts' framework: `sdk/framework/field_data.go` over mapstructure's
-weak decoding, and `parseutil.ParseDurationSecond`. Where a builtin method and an
-external one differ (json.Number against float64), both forms are accepted.
+weak decoding, and `parseutil.ParseDurationSecond`. Numbers are judged as in a
+builtin method, which has their text (`json.Number`), not as in an external Go
+plugin, which has lost it to float64: 5.0 is no whole number, 2 no boolean.
 Query and form values are strings, so most types read text too.
 
 Functions take decoded JSON and return the typed value, or raise `UnfitError`.
@@ -14,6 +15,8 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
+
+from vault_jwt_plugin.sdk.jsonutil import Number
 
 NS_PER_S = 1_000_000_000
 """Nanoseconds in a second."""
@@ -35,6 +38,7 @@ _GO_INT = re.compile(
 )
 _BASES = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
 _MAX_NUMBER_CHARS = 100
+_NOT_WHOLE = "a number with a fraction or an exponent"
 
 _SECONDS = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _DAYS = re.compile(r"([+-]?[0-9]+)d", re.ASCII)
@@ -82,7 +86,7 @@ def kind_of(raw: Any) -> str:
 
 
 def to_string(raw: Any) -> str:
-    """Numbers become decimal text, booleans `1` or `0`, null the empty text."""
+    """Numbers become the text they were written in, booleans `1` or `0`, null the empty text."""
     if isinstance(raw, str):
         return raw
     if raw is None:
@@ -91,6 +95,8 @@ def to_string(raw: Any) -> str:
         return "1" if raw else "0"
     if isinstance(raw, int):
         return str(raw)
+    if isinstance(raw, Number):
+        return raw.literal
     if isinstance(raw, Decimal):
         return format(raw, "f")
     raise UnfitError(kind_of(raw))
@@ -102,14 +108,18 @@ def to_lower_string(raw: Any) -> str:
 
 
 def to_bool(raw: Any) -> bool:
-    """A boolean, a number other than 0, Go's words for booleans; empty text and null are false."""
+    """A boolean, 1 or 0, Go's words for booleans; empty text and null are false."""
     if isinstance(raw, str):
         try:
             return _BOOL_WORDS[raw]
         except KeyError:
             raise UnfitError("text that is neither") from None
-    if raw is None or isinstance(raw, (bool, int, Decimal)):
+    if raw is None or isinstance(raw, bool):
         return bool(raw)
+    if isinstance(raw, int) and raw in {0, 1}:
+        return bool(raw)
+    if isinstance(raw, (int, Decimal)):
+        raise UnfitError("a number other than 0 and 1")
     raise UnfitError(kind_of(raw))
 
 
@@ -122,10 +132,7 @@ def to_int(raw: Any) -> int:
     elif isinstance(raw, int):
         value = int(raw)
     elif isinstance(raw, Decimal):
-        # Differs from Vault: an external Go plugin cuts 5.9 to 5, the builtin refuses; refuse.
-        if raw != raw.to_integral_value():
-            raise UnfitError("a number with a fraction")
-        value = int(raw)
+        raise UnfitError(_NOT_WHOLE)
     else:
         raise UnfitError(kind_of(raw))
     if not _INT64_MIN <= value <= _INT64_MAX:
@@ -223,7 +230,7 @@ def to_duration_ns(raw: Any) -> int:
 
 
 def to_signed_duration_ns(raw: Any) -> int:
-    """Number of seconds, Go duration text (`1h30m`) or days (`30d`), cut to whole seconds.
+    """Whole number of seconds, Go duration text (`1h30m`) or days (`30d`), cut to whole seconds.
 
     Returns:
         Nanoseconds, a multiple of 10^9. Empty text and null are 0.
@@ -234,8 +241,10 @@ def to_signed_duration_ns(raw: Any) -> int:
         value = 0
     elif isinstance(raw, bool):
         raise UnfitError("a boolean")
-    elif isinstance(raw, (int, Decimal)):
-        value = int(raw) * NS_PER_S
+    elif isinstance(raw, int):
+        value = raw * NS_PER_S
+    elif isinstance(raw, Decimal):
+        raise UnfitError(_NOT_WHOLE)
     else:
         raise UnfitError(kind_of(raw))
     if not _INT64_MIN <= value <= _INT64_MAX:

@@ -1,7 +1,7 @@
 """JSON as the hosts mean it: exact numbers, bounded depth, nothing that Go refuses.
 
-Integers are `int`, other numbers `decimal.Decimal`: no digit is lost before it
-is known what a number means. Of duplicate members the last wins, as in Go.
+Integers are `int`, other numbers `Number`, a `decimal.Decimal`: no digit is lost
+before it is known what a number means. Of duplicate members the last wins, as in Go.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, Self, cast
 
 MAX_DEPTH = 128
 """Nesting of objects and lists that is accepted, in levels."""
@@ -22,7 +22,6 @@ MAX_EXPONENT = 308
 MAX_NUMBER_CHARS = 1024
 """Longest number literal, in characters."""
 
-_BEYOND = Decimal(f"1e{MAX_EXPONENT + 1}")
 _OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -32,11 +31,36 @@ class JSONError(ValueError):
     """Text that is no acceptable JSON; the message says what is wrong and never quotes the text."""
 
 
-def _decimal(literal: str) -> Decimal:
+class Number(Decimal):
+    """A number with a fraction or an exponent, as it was written (Go's `json.Number`).
+
+    Attributes:
+        literal: the JSON text: `1e3` and `1000.0` are equal and not the same.
+    """
+
+    __slots__ = ("literal",)
+
+    literal: str
+
+    def __new__(cls, literal: str) -> Self:
+        """Read a literal of JSON.
+
+        Raises:
+            decimal.InvalidOperation: an exponent that Decimal can't hold, or no number.
+        """
+        number = super().__new__(cls, literal)
+        number.literal = literal
+        return number
+
+
+_BEYOND = Number(f"1e{MAX_EXPONENT + 1}")
+
+
+def _number(literal: str) -> Number:
     if len(literal) > MAX_NUMBER_CHARS:
         raise JSONError(f"a number has more than {MAX_NUMBER_CHARS} characters")
     try:
-        number = Decimal(literal)
+        number = Number(literal)
     except InvalidOperation:  # an exponent that Decimal itself can't hold
         number = _BEYOND
     if number and abs(number.adjusted()) > MAX_EXPONENT:
@@ -56,7 +80,7 @@ class _Scanning(Protocol):
 
 # Bound once: building a decoder costs more than decoding a login's body. Integers keep the
 # default hook, which is C; the interpreter bounds their digits.
-_decoder = json.JSONDecoder(parse_float=_decimal, parse_constant=_constant)
+_decoder = json.JSONDecoder(parse_float=_number, parse_constant=_constant)
 _scan = cast("_Scanning", _decoder).scan_once
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
@@ -70,7 +94,7 @@ def loads(text: str | bytes) -> Any:
         text: the document; bytes are UTF-8 without a byte order mark.
 
     Returns:
-        Decoded JSON: dict, list, str, int, Decimal, bool or None. Lone surrogates
+        Decoded JSON: dict, list, str, int, Number, bool or None. Lone surrogates
         become U+FFFD, as in Go: they can't travel on the wire.
 
     Raises:
@@ -150,7 +174,8 @@ def _pieces(value: Any) -> list[str]:
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise ValueError("NaN and Infinity have no JSON form")
-        return [str(value)]
+        # As it was written: the Go methods compare numbers by their text.
+        return [value.literal if isinstance(value, Number) else str(value)]
     if isinstance(value, Mapping):
         return _object(value)
     if isinstance(value, (list, tuple)):
