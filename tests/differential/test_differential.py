@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.differential import cases_config, cases_login, cases_role
+from tests.differential import cases_config, cases_login, cases_numbers, cases_role
 from tests.differential.differences import (
     DIFFERENCES,
     EVERY_RENEWAL,
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from tests.differential.conftest import Arena
     from tests.hosts.discover import Host
 
-CASES = {case.name: case for case in (*cases_config.CASES, *cases_role.CASES, *cases_login.CASES)}
+PARTS = (cases_config, cases_role, cases_login, cases_numbers)
+CASES = {case.name: case for part in PARTS for case in part.CASES}
 
 
 def test_every_case_has_its_own_name():
-    names = [case.name for part in (cases_config, cases_role, cases_login) for case in part.CASES]
+    names = [case.name for part in PARTS for case in part.CASES]
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
 

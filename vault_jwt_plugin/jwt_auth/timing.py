@@ -22,8 +22,9 @@ DEFAULT_SKEW_S = 60
 """What a clock skew leeway of 0 means, in seconds."""
 
 _NS_PER_S = 1_000_000_000
-_MAX_DATE = 2**63
-"""Go holds dates in an int64; what overflows there is refused instead of wrapped."""
+_MAX_DATE = 2**63 - 512
+"""Go reads dates as float64, which rounds from here on to 2^63, and holds them in an int64; what
+overflows there is refused instead of wrapped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
