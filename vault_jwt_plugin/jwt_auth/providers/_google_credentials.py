@@ -1,0 +1,205 @@
+"""Google's credentials files: service account keys, and what gcloud leaves.
+
+Where they are looked for is as in golang.org/x/oauth2/google (`default.go`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vault_jwt_plugin.jwt_auth.errors import kind_of
+from vault_jwt_plugin.jwt_auth.providers._base import init_error
+from vault_jwt_plugin.sdk import jsonutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vault_jwt_plugin.jwt_auth.providers._base import ProviderError
+
+MAX_FILE_BYTES = 64 * 1024
+"""Largest credentials file, in bytes."""
+
+
+_PROVIDER = "gsuite"
+_TOKEN_URIS = frozenset(
+    {
+        "",
+        "https://oauth2.googleapis.com/token",
+        "https://accounts.google.com/o/oauth2/token",
+        "https://www.googleapis.com/oauth2/v4/token",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccountKey:
+    """What is used of a service account's key file.
+
+    Attributes:
+        email: of the account.
+        key_id: "" when the file names none.
+        private_key: PEM of an RSA key.
+        digest: of the whole file: another digest, other credentials.
+    """
+
+    email: str
+    key_id: str
+    private_key: str = field(repr=False)
+    digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    """Credentials of `gcloud auth application-default login`."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineAccount:
+    """The service account of the machine that we run on."""
+
+    digest: bytes = b"metadata"
+
+
+Credentials = ServiceAccountKey | RefreshToken | MachineAccount
+
+
+def parse_credentials(raw: bytes, *, where: str) -> ServiceAccountKey | RefreshToken:
+    """Read a credentials file.
+
+    Args:
+        raw: its JSON.
+        where: it comes from, as messages name it.
+
+    Raises:
+        ProviderError: it is not of a kind that is supported, or can't be used. Nothing of it
+            is shown.
+    """
+    try:
+        members = jsonutil.loads(raw)
+    except jsonutil.JSONError as error:
+        raise _unusable(where, f"it is not JSON: {error}") from None
+    if not isinstance(members, dict):
+        raise _unusable(where, f"it must be a JSON object, is {kind_of(members)}")
+    digest = hashlib.sha256(raw).digest()
+    kind = members.get("type")
+    if kind == "service_account":
+        if _text(members, "token_uri", where, needed=False) not in _TOKEN_URIS:
+            raise _unusable(where, "its 'token_uri' is not Google's; the key is not used there")
+        return ServiceAccountKey(
+            email=_text(members, "client_email", where),
+            key_id=_text(members, "private_key_id", where, needed=False),
+            private_key=_checked_key(_text(members, "private_key", where), where),
+            digest=digest,
+        )
+    if kind == "authorized_user":
+        return RefreshToken(
+            client_id=_text(members, "client_id", where),
+            client_secret=_text(members, "client_secret", where),
+            refresh_token=_text(members, "refresh_token", where),
+            digest=digest,
+        )
+    raise _unusable(
+        where,
+        'its \'type\' must be "service_account" (or "authorized_user" in a file of gcloud\'s)',
+    )
+
+
+def _text(members: Mapping[str, Any], name: str, where: str, *, needed: bool = True) -> str:
+    value = members.get(name)
+    if value is None and not needed:
+        return ""
+    if not isinstance(value, str) or (needed and not value):
+        received = kind_of(value) if name in members else "missing"
+        raise _unusable(where, f"its '{name}' must be text, is {received}")
+    return value
+
+
+def _checked_key(pem: str, where: str) -> str:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except Exception:  # noqa: BLE001 - several of two libraries; none may show the key
+        raise _unusable(where, "its 'private_key' is no private key in PEM format") from None
+    if not isinstance(key, rsa.RSAPrivateKey) or not 2048 <= key.key_size <= 8192:
+        raise _unusable(where, "its 'private_key' must be an RSA key of 2048 to 8192 bits")
+    return pem
+
+
+def _unusable(where: str, problem: str) -> ProviderError:
+    return init_error(_PROVIDER, f"{where} can't be used: {problem}")
+
+
+def read_service_account(setting: str) -> ServiceAccountKey:
+    """The key in `gsuite_service_account`: JSON, or the path of a file that holds it.
+
+    Raises:
+        ProviderError: it can't be had, or can't be used.
+    """
+    where = "'gsuite_service_account'"
+    raw = setting.encode("utf-8", "surrogatepass")
+    if not setting.lstrip().startswith("{"):
+        try:
+            is_file = Path(setting).is_file()
+        except (OSError, ValueError):
+            is_file = False
+        if not is_file:
+            raise _unusable(where, "it is neither JSON nor the path of a file")
+        raw = _read_file(Path(setting), where)
+    credentials = parse_credentials(raw, where=where)
+    if not isinstance(credentials, ServiceAccountKey):
+        raise _unusable(where, "its 'type' must be \"service_account\"")
+    return credentials
+
+
+def find_default_credentials(environ: Mapping[str, str] | None = None) -> Credentials:
+    """Application Default Credentials, where the Go library looks for them, in its order.
+
+    Raises:
+        ProviderError: a file is named and can't be used.
+    """
+    environ = os.environ if environ is None else environ
+    named = environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+    if named:
+        where = "the file that GOOGLE_APPLICATION_CREDENTIALS names"
+        return parse_credentials(_read_file(Path(named), where), where=where)
+    home = environ.get("HOME", "")
+    if home:
+        path = Path(home, ".config", "gcloud", "application_default_credentials.json")
+        if path.is_file():
+            where = "gcloud's file of application default credentials"
+            return parse_credentials(_read_file(path, where), where=where)
+    return MachineAccount()
+
+
+def _read_file(path: Path, where: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = (
+            os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else ""
+        )
+        raise _unusable(where, f"it can't be read ({reason or 'not a path'})") from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise _unusable(where, f"it is larger than {MAX_FILE_BYTES // 1024} KiB")
+    return raw
+
+
+def sign_assertion(key: ServiceAccountKey, claims: Mapping[str, Any]) -> str:
+    """Sign an assertion with a service account's key (RS256, the one that Google takes)."""
+    from joserfc import jwt
+    from joserfc.jwk import RSAKey
+
+    header = {"alg": "RS256", "typ": "JWT"} | ({"kid": key.key_id} if key.key_id else {})
+    return jwt.encode(header, dict(claims), RSAKey.import_key(key.private_key))

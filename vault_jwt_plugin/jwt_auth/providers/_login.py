@@ -1,0 +1,99 @@
+"""A login with a provider: the order of `createIdentity` in `path_login.go`.
+
+Who the bearer is and what is mapped is settled before the groups are fetched, as
+in Go: what a provider adds can change neither the alias nor earlier metadata.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+from vault_jwt_plugin.jwt_auth.providers._base import (
+    Checker,
+    GroupsFetcher,
+    Provider,
+    ProviderError,
+    ProviderLogin,
+    UserInfoFetcher,
+    with_claim,
+)
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+
+
+class Enrichment:
+    """What a provider adds to the claims of one login, in two steps.
+
+    Args:
+        provider: of the configuration.
+        user_claim: the role's, as written.
+        groups_claim: the role's; None when it has none, then no groups are fetched.
+        access_token: `distributed_claim_access_token`; "" if none was sent.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        user_claim: str,
+        groups_claim: ClaimPath | None,
+        access_token: str,
+    ) -> None:
+        self._provider = provider
+        self._user_claim = user_claim
+        self._groups_claim = groups_claim
+        self._access_token = access_token
+
+    def _login(self, claims: VerifiedClaims) -> ProviderLogin:
+        return ProviderLogin(
+            claims=claims,
+            user_claim=self._user_claim,
+            groups_claim=self._groups_claim,
+            access_token=self._access_token,
+        )
+
+    async def with_user_info(self, claims: VerifiedClaims) -> VerifiedClaims:
+        """The claims, and what the provider knows of the bearer.
+
+        Raises:
+            LoginDenied: `provider_invalid`: it can't be used; or a code of the provider's.
+        """
+        provider = self._provider
+        try:
+            if isinstance(provider, Checker):
+                await provider.check()
+            if isinstance(provider, UserInfoFetcher):
+                added = await provider.fetch_user_info(self._login(claims))
+                return VerifiedClaims({**claims, **added}) if added else claims
+        except ProviderError as error:
+            raise unusable(error) from error
+        return claims
+
+    async def with_groups(self, claims: VerifiedClaims) -> VerifiedClaims:
+        """The claims, with what the provider says in place of the groups claim.
+
+        Raises:
+            LoginDenied: the groups can't be had; codes of the provider's.
+        """
+        provider = self._provider
+        path = self._groups_claim
+        if path is None or not isinstance(provider, GroupsFetcher):
+            return claims
+        try:
+            groups = await provider.fetch_groups(self._login(claims))
+        except ProviderError as error:
+            raise unusable(error) from error
+        except LoginDenied as denied:
+            denied.message = f"failed to fetch groups: {denied.message}"
+            raise
+        return with_claim(claims, path, groups)
+
+
+def unusable(error: ProviderError) -> LoginDenied:
+    """The denial for a provider that can't be used any more; a write would have refused it."""
+    return LoginDenied(
+        "provider_invalid", f"failed to load custom provider config: {error.message}"
+    )

@@ -1,0 +1,241 @@
+"""Okta: groups that its tokens leave out, asked from its admin API (`provider_okta.go`).
+
+Okta cuts the groups claim at `groups_cap` without saying so. A list that long, or
+none, is asked for; whatever came is filtered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.fetch import APIRequest
+from vault_jwt_plugin.jwt_auth.providers._base import (
+    MAX_PAGES,
+    Calls,
+    ProviderLogin,
+    Settings,
+    answer_invalid,
+    check_count,
+    check_header_text,
+)
+from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
+from vault_jwt_plugin.sdk import quoted
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.fetch import APIFetcher
+
+DEFAULT_GROUPS_CAP = 100
+"""Groups at which Okta cuts a token's list, unless an authorization server says otherwise."""
+
+MAX_FILTERED_CHARS = 1024
+"""Longest name that `groups_filter` is tried on, in characters; Okta's have 255 at most."""
+
+_API = "the Okta user groups API"
+# Filtering so much takes about a millisecond.
+_IN_LOOP_CHARS = 4096
+
+
+class Okta:
+    """The provider.
+
+    Args:
+        settings: `org_url`, `api_token`, `user_id_claim`, `groups_cap`, `groups_filter`,
+            `fetch_groups`.
+        config: of the mount; its discovery CA vouches for the API, too.
+        fetcher: for the requests.
+
+    Raises:
+        ProviderError: a setting is not what it should be.
+    """
+
+    name = "okta"
+
+    def __init__(self, settings: Settings, config: Config, fetcher: APIFetcher) -> None:
+        self._fetch = settings.flag("fetch_groups")
+        self._origin = _origin(settings, config.oidc_discovery_url)
+        self._token = settings.text("api_token")
+        self._user_id_claim = settings.text("user_id_claim")
+        self._cap = settings.whole_number("groups_cap") or DEFAULT_GROUPS_CAP
+        filter_text = settings.text("groups_filter")
+        if self._fetch and not self._origin:
+            raise settings.invalid(
+                "'org_url' must be set in provider_config or oidc_discovery_url must be "
+                "configured when fetch_groups=true"
+            )
+        if self._fetch and not self._token:
+            raise settings.invalid("'api_token' is required when fetch_groups=true")
+        if not check_header_text(self._token):
+            raise settings.invalid("'api_token' must be visible ASCII characters")
+        if self._cap < 0:
+            raise settings.invalid("'groups_cap' must be >= 0")
+        try:
+            self._filter = Pattern(filter_text) if filter_text else None
+        except PatternError as error:
+            raise settings.invalid(f"'groups_filter' is no regular expression: {error}") from None
+        self._trust = config.trust(config.oidc_discovery_ca_pem)
+        self._fetcher = fetcher
+
+    async def fetch_groups(self, login: ProviderLogin) -> Any:
+        """The claim, or what the API says if the claim may be cut; filtered.
+
+        Raises:
+            LoginDenied: `provider_user_id`, `provider_next_page`, or one of a call.
+        """
+        claim = login.groups()
+        groups = claim if isinstance(claim, list) else [claim]
+        listed = isinstance(claim, list) or (claim is not None and not isinstance(claim, dict))
+        if not self._fetch or (listed and len(groups) < self._cap):
+            # What can't be filtered is left for the check of the claim to name.
+            return await self._filtered(groups) if self._filter and listed else claim
+        return await self._filtered(await self._ask(self._user_id(login)))
+
+    def _user_id(self, login: ProviderLogin) -> str:
+        name = self._user_id_claim or login.user_claim
+        value = ClaimPath.of(name).find(login.claims)
+        if isinstance(value, str) and value not in {"", ".", ".."}:
+            return value
+        # "." and ".." would be steps in the URL's path: "/api/v1/users/../groups" lists all groups.
+        found = "a step of a path" if value in (".", "..") else kind_of(value)
+        raise LoginDenied(
+            "provider_user_id",
+            f"okta: claim {quoted(name)} must be text that names the user, is "
+            f"{'missing' if value is None else found}",
+            claim=name,
+            expected="text",
+            received="nothing" if value is None else kind_of(value),
+        )
+
+    async def _ask(self, user_id: str) -> list[str]:
+        url: str | None = f"{self._origin}/api/v1/users/{quote(user_id, safe='')}/groups"
+        groups: list[str] = []
+        with Calls(self.name, self._fetcher, trust=self._trust) as calls:
+            for _ in range(MAX_PAGES):
+                if url is None:
+                    return groups
+                request = APIRequest(url=url, headers={"Authorization": f"SSWS {self._token}"})
+                page = await calls.send(request, _API)
+                groups += self._names(page.json)
+                check_count(self.name, len(groups))
+                url = self._following(url, page.link)
+        if url is not None:
+            raise LoginDenied(
+                "provider_too_many_pages", f"okta: {_API} answers in more than {MAX_PAGES} pages"
+            )
+        return groups
+
+    def _names(self, page: Any) -> list[str]:
+        if not isinstance(page, list):
+            raise answer_invalid(self.name, _API, f"it must be a list, is {kind_of(page)}")
+        names = []
+        for group in page:
+            profile = group.get("profile") if isinstance(group, dict) else None
+            name = profile.get("name") if isinstance(profile, dict) else None
+            # Like Go: a group without a name is passed over; one of another kind is an error.
+            if name is not None and not isinstance(name, str):
+                raise answer_invalid(
+                    self.name, _API, f"a group's 'profile.name' must be text, is {kind_of(name)}"
+                )
+            if not isinstance(group, dict | None):
+                raise answer_invalid(
+                    self.name, _API, f"a group must be an object, is {kind_of(group)}"
+                )
+            if name:
+                names.append(name)
+        return names
+
+    def _following(self, url: str, link: str) -> str | None:
+        """The next page's URL; None after the last.
+
+        Differs from Vault, which sends the API token to whatever host a page names.
+        """
+        target = next_link(link)
+        if target is None:
+            return None
+        try:
+            target = urljoin(url, target)
+            origin = origin_of(target)
+        except ValueError:
+            origin = None
+        if origin is None or origin != self._origin:
+            raise LoginDenied(
+                "provider_next_page",
+                f"okta: {_API} names a next page that is not on {quoted(self._origin)}; the API "
+                "token is not sent there",
+            )
+        return target
+
+    async def _filtered(self, groups: list[Any]) -> list[Any]:
+        pattern = self._filter
+        if pattern is None:
+            return groups
+
+        if any(isinstance(each, str) and len(each) > MAX_FILTERED_CHARS for each in groups):
+            raise LoginDenied(
+                "provider_group_name",
+                f"okta: a group's name is longer than {MAX_FILTERED_CHARS} characters",
+            )
+
+        def matching() -> list[Any]:
+            return [each for each in groups if isinstance(each, str) and pattern.matches(each)]
+
+        chars = sum(len(each) for each in groups if isinstance(each, str))
+        return matching() if chars <= _IN_LOOP_CHARS else await asyncio.to_thread(matching)
+
+
+def origin_of(url: str) -> str | None:
+    """Scheme, host and port of an https URL; None when it is not one, or holds credentials.
+
+    Raises:
+        ValueError: it can't be taken apart.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"https://{host}" + ("" if parts.port in {None, 443} else f":{parts.port}")
+
+
+def _origin(settings: Settings, discovery_url: str) -> str:
+    """The organisation's origin, by `org_url` or else the issuer's; "" when there is neither."""
+    url = settings.text("org_url")
+    given = bool(url)
+    url = url or discovery_url
+    if not url:
+        return ""
+    try:
+        origin = origin_of(url)
+    except ValueError:
+        origin = None
+    if origin is None:
+        raise settings.invalid(
+            "'org_url' must be an https URL with a host"
+            + ("" if given else "; it is left out, and oidc_discovery_url is none")
+        )
+    return origin
+
+
+def next_link(header: str) -> str | None:
+    """The target with `rel="next"` of a Link header (RFC 8288 3); None if there is none.
+
+    Args:
+        header: the values of all Link headers, joined by commas.
+    """
+    at = 0
+    while (start := header.find("<", at)) >= 0:
+        end = header.find(">", start)
+        if end < 0:
+            return None
+        at = header.find("<", end)
+        if at < 0:
+            at = len(header)
+        for parameter in header[end + 1 : at].split(";"):
+            name, _, value = parameter.partition("=")
+            relations = value.strip().rstrip(",").strip().strip('"').lower().split()
+            if name.strip().lower() == "rel" and "next" in relations:
+                return header[start + 1 : end]
+    return None
