@@ -16,9 +16,9 @@ from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, PublicKeyE
 from vault_jwt_plugin.jwt_auth.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.key_sources import (
     RefreshPolicy,
-    RemoteKeys,
     StaticKeys,
 )
+from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
 from vault_jwt_plugin.jwt_auth.trust import Trust
 
 URL = "https://issuer/keys"

@@ -12,13 +12,9 @@ from vault_jwt_plugin.jwt_auth.config import Config, KeySourceKind
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovery, fetch_key_set
 from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
-from vault_jwt_plugin.jwt_auth.key_sources import (
-    KeySource,
-    RefreshPolicy,
-    RemoteKeys,
-    StaticKeys,
-)
+from vault_jwt_plugin.jwt_auth.key_sources import KeySource, RefreshPolicy, StaticKeys
 from vault_jwt_plugin.jwt_auth.multi_jwks import MultiKeys
+from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
 from vault_jwt_plugin.jwt_auth.urls import shown
 
 if TYPE_CHECKING:

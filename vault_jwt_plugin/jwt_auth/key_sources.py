@@ -1,33 +1,24 @@
-"""Where the keys come from that tokens are verified with.
+"""Where the keys come from that tokens are verified with: what all sources have in common.
 
-A source answers at once when it has keys. Fetches are single-flight, bounded in
-time and bytes, and happen under no lock: with a hung issuer, logins with known
-keys go on, and those that need unknown ones are denied in time.
+A source answers at once when it has keys. See `remote_keys` for those that are fetched.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S
-from vault_jwt_plugin.jwt_auth.keys import VerificationKey, matching, parse_public_key_pem
+from vault_jwt_plugin.jwt_auth.keys import VerificationKey, parse_public_key_pem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
+    from vault_jwt_plugin.jwt_auth.errors import FetchError
     from vault_jwt_plugin.jwt_auth.jwks import UnusableKey
     from vault_jwt_plugin.jwt_auth.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.stored_keys import StoredKeys
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
-
-_logger = logging.getLogger(__name__)
-
-_GRACE_S = 0.25
 
 REFETCHABLE = frozenset({"key_unknown", "key_algorithm", "signature_invalid"})
 """Codes of denials after which `KeySource.refetch_for` may bring a key that verifies."""
@@ -50,6 +41,23 @@ class RefreshPolicy:
     trust_for_s: float = 86400.0
     cooldown_s: float = 10.0
     deadline_s: float = DEADLINE_S
+
+    @property
+    def trusted_for_s(self) -> float:
+        """Age at which keys verify nothing more; inf = never."""
+        return self.trust_for_s or float("inf")
+
+    def refresh_after(self, max_age_s: int | None) -> float:
+        """Age at which keys are fetched anew, in seconds.
+
+        Args:
+            max_age_s: how long their server says that they are fresh; None if it does not.
+        """
+        # Well before they are no longer trusted, or every time logins would wait.
+        after = min(self.refresh_after_s, self.trusted_for_s / 2)
+        if max_age_s is not None:
+            after = min(after, max(max_age_s, self.min_refresh_after_s))
+        return after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +102,10 @@ class KeySource(Protocol):
         """Begin to fetch if there are no keys, for those who will ask; does not wait."""
 
     async def settle(self) -> None:
-        """Wait for the fetch under way, if there is one."""
+        """Wait until there are keys, or can't be for now."""
+
+    def refresh(self) -> None:
+        """Begin to fetch if the keys are old enough; does not wait."""
 
     def status(self) -> KeySourceStatus:
         """How it is doing; never waits."""
@@ -104,17 +115,13 @@ class KeySource(Protocol):
 
 
 class KeyStore(Protocol):
-    """Last good keys that outlive the process.
+    """Last good keys that outlive the process."""
 
-    The seam only: to be written by the background task, on a writable node, once
-    per change (design.md, "Key sources").
-    """
+    async def load(self) -> StoredKeys | None:
+        """The stored keys; None if there are none, or none that can be used."""
 
-    async def load(self) -> FetchedKeys | None:
-        """The stored keys; None if there are none that can be trusted."""
-
-    async def save(self, fetched: FetchedKeys) -> None:
-        """Store keys."""
+    def save(self, keys: StoredKeys) -> None:
+        """Have keys stored, unless they are; does not wait."""
 
 
 class StaticKeys:
@@ -150,205 +157,12 @@ class StaticKeys:
     async def settle(self) -> None:
         """Nothing is under way."""
 
+    def refresh(self) -> None:
+        """They don't age."""
+
     def status(self) -> KeySourceStatus:
         """How many they are."""
         return KeySourceStatus(keys=len(self._keys))
 
     async def close(self) -> None:
         """Nothing to end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cached:
-    """Fetched keys, and until when they are good, by the monotonic clock."""
-
-    fetched: FetchedKeys
-    fetched_at: float
-    refresh_at: float
-    trusted_until: float
-
-
-class RemoteKeys:
-    """Keys that are fetched: the life of a cache around one way of fetching.
-
-    Args:
-        load: fetches the whole set; raises FetchError.
-        url: of what is fetched, as messages show it.
-        policy: when, and for how long.
-        clock: Unix seconds, for what people read.
-        monotonic: seconds that never go back, for what is decided.
-    """
-
-    def __init__(
-        self,
-        load: Callable[[], Awaitable[FetchedKeys]],
-        *,
-        url: str = "",
-        policy: RefreshPolicy,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._load = load
-        self._url = url
-        self._policy = policy
-        self._clock = clock
-        self._monotonic = monotonic
-        self._cached: _Cached | None = None
-        self._last_error: FetchError | None = None
-        self._fetching: asyncio.Task[None] | None = None
-        self._fetch_not_before = float("-inf")
-        self._refetch_not_before = float("-inf")
-        self._closed = False
-
-    def candidates(self, header: JoseHeader) -> MaybeAwaitable[Sequence[VerificationKey]]:
-        """See `KeySource.candidates`."""
-        known = self.known(header)
-        return self._first_candidates(header) if known is None else known
-
-    def known(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
-        """The candidates among the keys at hand; None when there are none to be trusted.
-
-        Old keys start a fetch in the background, and serve on.
-        """
-        now = self._monotonic()
-        cached = self._cached
-        if cached is None or now >= cached.trusted_until:
-            return None
-        if now >= cached.refresh_at and now >= self._fetch_not_before:
-            self._start_fetch()
-        return matching(cached.fetched.key_set.keys, header)
-
-    async def _first_candidates(self, header: JoseHeader) -> Sequence[VerificationKey]:
-        self.start()
-        await self.settle()
-        known = self.known(header)
-        if known is None:
-            raise self.unavailable()
-        return known
-
-    def unavailable(self) -> LoginDenied:
-        """Why there are no keys."""
-        problem = "the configuration has changed"
-        if self._last_error is not None:
-            problem = self._last_error.message
-        return LoginDenied(
-            "keys_unavailable", f"there are no keys to verify the token with: {problem}"
-        )
-
-    def start(self) -> None:
-        """See `KeySource.start`; not within the cooldown after a fetch that failed."""
-        now = self._monotonic()
-        if (self._cached is None or now >= self._cached.trusted_until) and (
-            now >= self._fetch_not_before
-        ):
-            self._start_fetch()
-
-    async def settle(self) -> None:
-        """See `KeySource.settle`."""
-        if self._fetching is not None:
-            # Not `await task`: one caller's hang-up must not cancel it for the others, nor a
-            # closed source look like a hang-up to those who wait.
-            await asyncio.wait([self._fetching])
-
-    async def refetch_for(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
-        """See `KeySource.refetch_for`."""
-        before = self._cached
-        if self._fetching is None:
-            now = self._monotonic()
-            if now < self._refetch_not_before or now < self._fetch_not_before:
-                return None
-            # From its start: a fetch that takes long does not make the next one later.
-            self._refetch_not_before = now + self._policy.cooldown_s
-        self._start_fetch()
-        await self.settle()
-        after = self._cached
-        if after is None or after is before:
-            return None
-        if before is not None and before.fetched.digest == after.fetched.digest:
-            return None
-        return matching(after.fetched.key_set.keys, header)
-
-    def _start_fetch(self) -> None:
-        """Start a fetch if none is under way and the source is not closed."""
-        if self._fetching is None and not self._closed:
-            task = asyncio.get_running_loop().create_task(self._refresh(), name="fetch keys")
-            self._fetching = task
-            task.add_done_callback(self._fetched)
-
-    def _fetched(self, task: asyncio.Task[None]) -> None:
-        self._fetching = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.error("fetching keys failed unexpectedly", exc_info=error)
-
-    async def _refresh(self) -> None:
-        try:
-            # The fetcher ends at the deadline itself, and says which URL was late.
-            async with asyncio.timeout(self._policy.deadline_s + _GRACE_S):
-                fetched = await self._load()
-        except FetchError as error:
-            self._failed(error)
-        except TimeoutError:
-            self._failed(
-                FetchError(
-                    "timeout",
-                    f"fetching them took longer than {self._policy.deadline_s:g} s",
-                    url="",
-                )
-            )
-        except Exception:
-            # A fault of ours, logged when the task ends; it must not be repeated at every login.
-            self._fetch_not_before = self._monotonic() + self._policy.cooldown_s
-            self._last_error = FetchError(
-                "fetch_failed",
-                "fetching them failed unexpectedly; the server's log says why",
-                url="",
-            )
-            raise
-        else:
-            self._succeeded(fetched)
-
-    def _failed(self, error: FetchError) -> None:
-        # Whatever came, the keys stay until they are no longer trusted: an outage of the issuer
-        # is none of ours.
-        self._last_error = error
-        self._fetch_not_before = self._monotonic() + self._policy.cooldown_s
-        _logger.warning(
-            "keys can't be fetched",
-            extra={"fields": {"reason": error.code, "error": error.message}},
-        )
-
-    def _succeeded(self, fetched: FetchedKeys) -> None:
-        policy = self._policy
-        now = self._monotonic()
-        refresh_after = policy.refresh_after_s
-        if fetched.max_age_s is not None:
-            refresh_after = min(refresh_after, max(fetched.max_age_s, policy.min_refresh_after_s))
-        self._last_error = None
-        self._cached = _Cached(
-            fetched=fetched,
-            fetched_at=self._clock(),
-            refresh_at=now + refresh_after,
-            trusted_until=now + (policy.trust_for_s or float("inf")),
-        )
-
-    def status(self) -> KeySourceStatus:
-        """See `KeySource.status`."""
-        cached = self._cached
-        if cached is None:
-            return KeySourceStatus(keys=0, last_error=self._last_error, url=self._url)
-        trusted = self._monotonic() < cached.trusted_until
-        return KeySourceStatus(
-            keys=len(cached.fetched.key_set.keys) if trusted else 0,
-            unusable=cached.fetched.key_set.unusable,
-            fetched_at=cached.fetched_at,
-            last_error=self._last_error,
-            url=self._url,
-        )
-
-    async def close(self) -> None:
-        """Cancel the fetch under way, if there is one, and start none any more."""
-        self._closed = True
-        task = self._fetching
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from vault_jwt_plugin.jwt_auth.jws import JoseHeader
-    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus, RemoteKeys
+    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.keys import VerificationKey
+    from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 
 
@@ -91,6 +92,11 @@ class MultiKeys:
     async def settle(self) -> None:
         """See `KeySource.settle`."""
         await asyncio.gather(*(source.settle() for source in self._sources))
+
+    def refresh(self) -> None:
+        """See `KeySource.refresh`."""
+        for source in self._sources:
+            source.refresh()
 
     def status(self) -> KeySourceStatus:
         """All sets together; each by itself under `parts`."""

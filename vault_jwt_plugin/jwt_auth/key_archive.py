@@ -1,0 +1,260 @@
+"""The copies of fetched keys in a mount's storage: written by one task, where the node can write.
+
+Nobody waits for a copy to be written, and nothing is read but when keys are missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.jwt_auth.stored_keys import (
+    MAX_ENTRY_BYTES,
+    STORAGE_PREFIX,
+    Origin,
+    StoredKeys,
+    StoredKeysError,
+)
+from vault_jwt_plugin.sdk import LogicalError, ReadOnlyError, StorageEntry
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Awaitable, Callable, Collection
+
+    from vault_jwt_plugin.sdk import Storage
+
+CLOCK_SKEW_S = 60.0
+"""How far ahead of this node's clock that of the writing one may be, in seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What storage holds of an origin: a digest of its keys, and when they were fetched."""
+
+    content: bytes
+    fetched_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    """Keys that may have to be stored.
+
+    Attributes:
+        origin, keys: what, and of what.
+        renew_after_s: age at which the same keys are stored anew; inf = never.
+    """
+
+    origin: Origin
+    keys: StoredKeys
+    renew_after_s: float
+
+    def needs_writing(self, known: _Known | None) -> bool:
+        """Whether it says something that what is stored does not."""
+        fetched_at = self.keys.fetched_at
+        if known is None:
+            return True
+        if fetched_at < known.fetched_at:
+            return False
+        if self.keys.content != known.content:
+            return True
+        return fetched_at - known.fetched_at >= self.renew_after_s
+
+
+class OriginStore:
+    """The copy of one origin's keys (`key_sources.KeyStore`).
+
+    Args:
+        archive: of the mount.
+        origin: what the keys are fetched from.
+        trust_for_s: how long keys are trusted after they were fetched; 0 = for ever.
+    """
+
+    def __init__(self, archive: KeyArchive, origin: Origin, *, trust_for_s: float) -> None:
+        self._archive = archive
+        self._origin = origin
+        # A copy says when its keys were last known to be good. Written at changes alone it would
+        # be too old to be trusted when it is needed, for an issuer that changes its keys twice a
+        # year; written at every fetch, storage would be busy with nothing. So a restart may lose
+        # a quarter of the time that keys are trusted.
+        self._renew_after_s = trust_for_s / 4 or float("inf")
+
+    async def load(self) -> StoredKeys | None:
+        """What is stored; None if that is nothing, or can't be used."""
+        return await self._archive.load(self._origin)
+
+    def save(self, keys: StoredKeys) -> None:
+        """Have it stored if it is new; does not wait."""
+        self._archive.save(self._origin, keys, renew_after_s=self._renew_after_s)
+
+
+class KeyArchive:
+    """The copies of one mount, and the task that writes them.
+
+    What can't be written (a node that can't write, a failing storage) is tried
+    again at the next `flush`. Where the newer keys of an origin can't be stored, what
+    is stored of it goes: it might hold keys that were withdrawn since.
+
+    Args:
+        storage: of the mount.
+        writable: whether this node is known to be able to write.
+        read_only: called when it turns out not to be.
+        clock: Unix seconds.
+        logger: of the mount.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        writable: Callable[[], bool],
+        read_only: Callable[[], None],
+        clock: Callable[[], float],
+        logger: logging.Logger,
+    ) -> None:
+        self._storage = storage
+        self._writable = writable
+        self._read_only = read_only
+        self._clock = clock
+        self._logger = logger
+        # What storage is known to hold, by key; None = nothing of use. Absent = not known.
+        self._known: dict[str, _Known | None] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._wanted: Callable[[], Awaitable[Collection[str] | None]] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def of(self, origin: Origin, *, trust_for_s: float) -> OriginStore:
+        """The copy of one origin's keys; see `OriginStore`."""
+        return OriginStore(self, origin, trust_for_s=trust_for_s)
+
+    async def load(self, origin: Origin) -> StoredKeys | None:
+        """What is stored of an origin; None if that is nothing, can't be read or can't be used."""
+        key = origin.storage_key
+        try:
+            entry = await self._storage.get(key)
+        except LogicalError as error:
+            self._logger.warning(
+                "stored keys can't be read", extra={"fields": {"error": error.message}}
+            )
+            return None
+        if entry is None:
+            self._known[key] = None
+            return None
+        try:
+            found = await asyncio.to_thread(StoredKeys.from_stored, entry.value, origin)
+            if found.fetched_at > self._clock() + CLOCK_SKEW_S:
+                raise StoredKeysError("they say that they were fetched in the future")
+        except StoredKeysError as error:
+            self._logger.warning(
+                "stored keys are ignored", extra={"fields": {"key": key, "error": str(error)}}
+            )
+            self._known[key] = None
+            return None
+        self._known[key] = _Known(content=found.content, fetched_at=found.fetched_at)
+        return found
+
+    def save(self, origin: Origin, keys: StoredKeys, *, renew_after_s: float) -> None:
+        """Have keys stored by the task, unless they are; does not wait."""
+        key = origin.storage_key
+        pending = _Pending(origin=origin, keys=keys, renew_after_s=renew_after_s)
+        if key not in self._known or pending.needs_writing(self._known[key]):
+            self._pending[key] = pending
+            self.flush()
+
+    def sweep(self, wanted: Callable[[], Awaitable[Collection[str] | None]]) -> None:
+        """Have the task delete what nothing refers to any more; does not wait.
+
+        Args:
+            wanted: the storage keys that stay; None when that is not known.
+        """
+        self._wanted = wanted
+        self.flush()
+
+    def forget(self, key: str) -> None:
+        """Another node changed what is stored under a key."""
+        self._known.pop(key, None)
+
+    def flush(self) -> None:
+        """Start the task, if there is something to do that it can do."""
+        if self._task is None and self._due() and not self._closed:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="store keys")
+            self._task.add_done_callback(self._worked)
+
+    def _due(self) -> bool:
+        return bool(self._pending or self._wanted) and self._writable()
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            return
+        if (error := task.exception()) is None:
+            # Something may have come while it was ending.
+            self.flush()
+        elif isinstance(error, ReadOnlyError):
+            self._read_only()
+        elif isinstance(error, LogicalError):
+            self._logger.warning("keys can't be stored", extra={"fields": {"error": error.message}})
+        else:
+            self._logger.error("storing keys failed unexpectedly", exc_info=error)
+
+    async def _work(self) -> None:
+        while self._due():
+            if self._pending:
+                key, pending = next(iter(self._pending.items()))
+                await self._write(key, pending)
+                if self._pending.get(key) is pending:
+                    del self._pending[key]
+            elif self._wanted is not None:
+                wanted = self._wanted
+                await self._delete_unwanted(wanted)
+                if self._wanted is wanted:
+                    self._wanted = None
+
+    async def _write(self, key: str, pending: _Pending) -> None:
+        if key not in self._known:
+            await self.load(pending.origin)
+        if not pending.needs_writing(self._known.get(key)):
+            return
+        # Until the host has answered, nothing is known.
+        self._known.pop(key, None)
+        raw = pending.keys.to_stored(pending.origin)
+        if len(raw) > MAX_ENTRY_BYTES:
+            self._logger.warning(
+                "keys are not stored: they are too large",
+                extra={"fields": {"bytes": len(raw), "max_bytes": MAX_ENTRY_BYTES}},
+            )
+            await self._storage.delete(key)
+        else:
+            await self._storage.put(StorageEntry(key=key, value=raw))
+        # A set too large counts as stored: once per change is enough for the warning.
+        self._known[key] = _Known(content=pending.keys.content, fetched_at=pending.keys.fetched_at)
+
+    async def _delete_unwanted(
+        self, wanted: Callable[[], Awaitable[Collection[str] | None]]
+    ) -> None:
+        names = await self._storage.list(STORAGE_PREFIX)
+        # After listing: what the configuration refers to by now stays, and what it begins to refer
+        # to from here on is stored by this same task, later.
+        kept = await wanted()
+        if kept is None:
+            return
+        for key in (STORAGE_PREFIX + name for name in names):
+            if key not in kept:
+                self._known.pop(key, None)
+                await self._storage.delete(key)
+
+    async def settle(self) -> None:
+        """Wait for the task, if it is under way."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def close(self, *, within_s: float) -> None:
+        """Let the task end, cancel it if that takes long, start none any more; idempotent."""
+        self._closed = True
+        task = self._task
+        if task is not None:
+            _, late = await asyncio.wait([task], timeout=within_s)
+            for each in late:
+                each.cancel()
+                await asyncio.wait([each])
