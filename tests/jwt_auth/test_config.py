@@ -15,6 +15,7 @@ from vault_jwt_plugin.jwt_auth.config import (
     StoredConfigError,
     listed,
 )
+from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import FieldData
 
 READ_EMPTY = {
@@ -65,14 +66,8 @@ def test_vault_config():
 def test_openbao_config():
     config = Config.from_stored(stored.OPENBAO_CONFIG)
     assert config.key_source_kind is KeySourceKind.OIDC_FLOW
-    assert config.unbuilt() == (
-        "oidc_client_id",
-        "oidc_client_secret",
-        "oidc_response_mode",
-        "oidc_response_types",
-        "provider_config",
-        "override_allowed_server_names",
-    )
+    assert config.unbuilt() == ("provider_config",)
+    assert config.trust("PEM") == Trust(ca_pem="PEM", server_names=("issuer.internal",))
 
 
 def test_secrets_are_neither_read_nor_shown():

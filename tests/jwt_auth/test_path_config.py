@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.jwt_auth import stored, tokens
-from tests.jwt_auth.mounted import CLAIMS, Mounted
+from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from tests.jwt_auth.test_config import READ_EMPTY
-from vault_jwt_plugin.jwt_auth.config import CONFIG_FIELDS_BY_NAME
+from vault_jwt_plugin.jwt_auth.config import CONFIG_FIELDS_BY_NAME, Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.urls import fetch_error
 from vault_jwt_plugin.sdk import (
@@ -27,6 +27,7 @@ from vault_jwt_plugin.sdk.testing import FakeRequest
 PEM = tokens.public_pem(tokens.key_for("RS256"))
 EC_PEM = tokens.public_pem(tokens.key_for("ES256"))
 JWKS_URL = "https://issuer.example/keys"
+OTHER_JWKS_URL = "https://other.example/keys"
 ISSUER = "https://issuer.example/"
 DISCOVERY_URL = "https://issuer.example/.well-known/openid-configuration"
 STATIC = {"jwt_validation_pubkeys": [PEM]}
@@ -37,12 +38,24 @@ def run(scenario, entries=None):
         async with Mounted(entries) as mounted:
             mounted.fetcher.documents = {
                 JWKS_URL: {"keys": [tokens.public_jwk(tokens.key_for("RS256"), kid="1")]},
+                OTHER_JWKS_URL: {"keys": [tokens.public_jwk(tokens.key_for("ES256"), kid="2")]},
                 DISCOVERY_URL: {"issuer": ISSUER, "jwks_uri": JWKS_URL},
             }
             await scenario(mounted)
 
     asyncio.run(main())
 
+
+CLIENT = {"oidc_client_id": "id", "oidc_client_secret": "hush"}
+PAIRS = {
+    "jwks_pairs": [
+        {"jwks_url": JWKS_URL, "jwks_ca_pem": "CA"},
+        {"JWKS_URL": OTHER_JWKS_URL, "jwks_ca_pem": None, "more": 1},
+    ]
+}
+# What is asked for: once to see that it is there, and then by the source of the keys.
+JWKS_ASKED = [(JWKS_URL, "")] * 2
+DISCOVERY_ASKED = [(DISCOVERY_URL, "CA"), (DISCOVERY_URL, "CA"), (JWKS_URL, "CA")]
 
 ACCEPTED: list[Any] = [
     (STATIC, {"jwt_validation_pubkeys": [PEM.strip()]}, []),
@@ -52,17 +65,33 @@ ACCEPTED: list[Any] = [
         {"jwt_validation_pubkeys": [PEM.strip(), EC_PEM.strip()]},
         [],
     ),
-    ({"jwks_url": JWKS_URL}, {"jwks_url": JWKS_URL}, [(JWKS_URL, "")]),
+    ({"jwks_url": JWKS_URL}, {"jwks_url": JWKS_URL}, JWKS_ASKED),
     (
         {"jwks_url": JWKS_URL, "jwks_ca_pem": "CA"},
         {"jwks_url": JWKS_URL, "jwks_ca_pem": "CA"},
-        [(JWKS_URL, "CA")],
+        [(JWKS_URL, "CA")] * 2,
     ),
-    ({"oidc_discovery_url": ISSUER}, {"oidc_discovery_url": ISSUER}, [(DISCOVERY_URL, "")]),
+    (PAIRS, PAIRS, [(JWKS_URL, "CA"), (OTHER_JWKS_URL, "")] * 2),
+    (
+        # One bare object is a list of one.
+        {"jwks_pairs": {"jwks_url": JWKS_URL}},
+        {"jwks_pairs": [{"jwks_url": JWKS_URL}]},
+        JWKS_ASKED,
+    ),
+    (
+        {"oidc_discovery_url": ISSUER},
+        {"oidc_discovery_url": ISSUER},
+        [(DISCOVERY_URL, ""), (DISCOVERY_URL, ""), (JWKS_URL, "")],
+    ),
     (
         {"oidc_discovery_url": ISSUER, "oidc_discovery_ca_pem": "CA"},
         {"oidc_discovery_url": ISSUER, "oidc_discovery_ca_pem": "CA"},
-        [(DISCOVERY_URL, "CA")],
+        DISCOVERY_ASKED,
+    ),
+    (
+        CLIENT | {"oidc_discovery_url": ISSUER, "oidc_discovery_ca_pem": "CA"},
+        {"oidc_discovery_url": ISSUER, "oidc_discovery_ca_pem": "CA", "oidc_client_id": "id"},
+        DISCOVERY_ASKED,
     ),
     (
         STATIC | {"bound_issuer": "me", "default_role": "DEMO", "namespace_in_state": False},
@@ -80,7 +109,39 @@ ACCEPTED: list[Any] = [
         [],
     ),
     (
-        # What is not built may be sent empty: clients send every parameter that they know.
+        STATIC | {"oidc_response_mode": "form_post", "oidc_response_types": "code, id_token"},
+        {
+            "jwt_validation_pubkeys": [PEM.strip()],
+            "oidc_response_mode": "form_post",
+            "oidc_response_types": ["code", "id_token"],
+        },
+        [],
+    ),
+    (
+        STATIC | {"oidc_response_mode": "query", "oidc_response_types": ["code"]},
+        {
+            "jwt_validation_pubkeys": [PEM.strip()],
+            "oidc_response_mode": "query",
+            "oidc_response_types": ["code"],
+        },
+        [],
+    ),
+    (
+        STATIC
+        | {
+            "override_allowed_server_names": "issuer.internal, 10.0.0.1",
+            "unsupported_critical_cert_extensions": ["2.5.29.16", "1.3.6.1.4.1.99999.1"],
+            "skip_jwks_validation": True,
+        },
+        {
+            "jwt_validation_pubkeys": [PEM.strip()],
+            "override_allowed_server_names": ["issuer.internal", "10.0.0.1"],
+            "unsupported_critical_cert_extensions": ["2.5.29.16", "1.3.6.1.4.1.99999.1"],
+        },
+        [],
+    ),
+    (
+        # Clients send every parameter that they know.
         STATIC
         | {
             "oidc_client_id": "",
@@ -109,74 +170,118 @@ ACCEPTED: list[Any] = [
 def test_accepted(sent, differs, asked):
     async def scenario(mounted):
         assert await mounted.ask(Operation.UPDATE, "config", sent) is None
+        expected = Response(data=READ_EMPTY | differs | {"status": "valid"})
+        assert await mounted.ask(Operation.READ, "config") == expected
         assert mounted.fetcher.asked == asked
-        response = await mounted.ask(Operation.READ, "config")
-        assert response == Response(data=READ_EMPTY | differs | {"status": "valid"})
-        # Reading fetches nothing.
+        assert "skip_jwks_validation" not in mounted.storage.json("config")
+        # What is known is not asked for again.
+        assert await mounted.ask(Operation.READ, "config") == expected
         assert mounted.fetcher.asked == asked
 
     run(scenario)
 
 
-def not_built(names, are="is"):
-    return f"{names} {are} not supported by this version of the plugin; nothing was stored"
-
-
 ONE_SOURCE = (
-    "exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set, but "
+    "exactly one of 'jwt_validation_pubkeys', 'jwks_url', 'jwks_pairs', 'oidc_discovery_url' or "
+    "the provider 'kubernetes' must be set, but "
 )
+CLIENT_WHOLE = "both 'oidc_client_id' and 'oidc_client_secret' must be set for OIDC"
+ID_TOKEN = "the response type 'id_token' needs the oidc_response_mode 'form_post'"
+
+
+def bad_oid(shown):
+    return (
+        f"invalid unsupported_critical_cert_extensions: error parsing extension OID {shown}: it "
+        "must be numbers with dots between them"
+    )
+
 
 REFUSED: list[Any] = [
-    # In the order of the checks: rows also break a later one, which must not be reported.
-    ({"oidc_client_id": "x"}, not_built("'oidc_client_id'")),
-    (
-        STATIC | {"oidc_client_id": "x", "oidc_client_secret": "hush"},
-        not_built("'oidc_client_id' and 'oidc_client_secret'", "are"),
-    ),
-    (STATIC | {"oidc_response_mode": "query"}, not_built("'oidc_response_mode'")),
-    (STATIC | {"oidc_response_types": "code"}, not_built("'oidc_response_types'")),
-    ({"jwks_pairs": [{"jwks_url": "u"}]}, not_built("'jwks_pairs'")),
-    (STATIC | {"provider_config": {"provider": "azure"}}, not_built("'provider_config'")),
-    (
-        STATIC | {"unsupported_critical_cert_extensions": "1.2.3"},
-        not_built("'unsupported_critical_cert_extensions'"),
-    ),
-    (
-        STATIC | {"override_allowed_server_names": "a"},
-        not_built("'override_allowed_server_names'"),
-    ),
-    ({"jwks_url": "u", "skip_jwks_validation": True}, not_built("'skip_jwks_validation'")),
+    # In the order of the checks: rows also break later ones, which must not be reported.
     ({}, ONE_SOURCE + "none is"),
     ({"bound_issuer": "x", "jwt_supported_algs": "none"}, ONE_SOURCE + "none is"),
     (
-        STATIC | {"jwks_url": "u"},
+        STATIC | {"jwks_url": "u", "oidc_client_id": "id"},
         ONE_SOURCE + "'jwt_validation_pubkeys' and 'jwks_url' are",
     ),
     (
-        STATIC | {"jwks_url": "u", "oidc_discovery_url": "d"},
-        ONE_SOURCE + "'jwt_validation_pubkeys', 'jwks_url' and 'oidc_discovery_url' are",
+        STATIC | PAIRS | {"jwks_url": "u", "oidc_discovery_url": "d"},
+        ONE_SOURCE
+        + "'jwt_validation_pubkeys', 'jwks_url', 'jwks_pairs' and 'oidc_discovery_url' are",
+    ),
+    (STATIC | {"oidc_client_id": "id", "jwt_supported_algs": "none"}, CLIENT_WHOLE),
+    ({"oidc_discovery_url": DISCOVERY_URL, "oidc_client_secret": "hush"}, CLIENT_WHOLE),
+    (STATIC | CLIENT, "'oidc_discovery_url' must be set for OIDC"),
+    (
+        {"jwks_url": "u", "unsupported_critical_cert_extensions": "1.2.3,1.2.x"},
+        bad_oid('"1.2.x"'),
+    ),
+    (STATIC | {"unsupported_critical_cert_extensions": ["1"]}, bad_oid('"1"')),
+    (STATIC | {"unsupported_critical_cert_extensions": ["1..2"]}, bad_oid('"1..2"')),
+    (STATIC | {"unsupported_critical_cert_extensions": ["1.-2"]}, bad_oid('"1.-2"')),
+    (STATIC | {"unsupported_critical_cert_extensions": [""]}, bad_oid('""')),
+    (
+        STATIC | {"unsupported_critical_cert_extensions": ["\u0661.\u0662"]},
+        bad_oid('"\u0661.\u0662"'),
     ),
     (
-        {"oidc_discovery_url": DISCOVERY_URL},
+        {"jwks_url": "u", "override_allowed_server_names": ["a", ""]},
+        "invalid override_allowed_server_names: a name is empty",
+    ),
+    (
+        {"oidc_discovery_url": DISCOVERY_URL, "jwt_supported_algs": "none"},
         (
             "'oidc_discovery_url' must not contain '.well-known/openid-configuration': give the "
             "issuer as it names itself"
         ),
     ),
+    (
+        PAIRS | {"jwks_ca_pem": "CA", "bound_issuer": "me"},
+        "CA PEMs must be provided as part of the 'jwks_pairs' when using multiple JWKS URLs",
+    ),
+    (
+        {"jwks_pairs": ["u"], "bound_issuer": "me"},
+        "'bound_issuer' is not supported for use with 'jwks_pairs'",
+    ),
+    (
+        {"jwks_pairs": ["hush"], "jwt_supported_algs": "none"},
+        (
+            "invalid jwks_pairs: it must be a list of objects with the members 'jwks_url' and "
+            "'jwks_ca_pem', but element 1 is text"
+        ),
+    ),
     (STATIC | {"jwt_supported_algs": "RS256,none"}, 'unsupported signing algorithm "none"'),
     (STATIC | {"jwt_supported_algs": "HS256"}, 'unsupported signing algorithm "HS256"'),
-    (STATIC | {"jwt_supported_algs": "rs256"}, 'unsupported signing algorithm "rs256"'),
+    (
+        STATIC | {"jwt_supported_algs": "rs256", "oidc_response_types": "x"},
+        'unsupported signing algorithm "rs256"',
+    ),
+    (
+        STATIC | {"oidc_response_types": "code,token", "oidc_response_mode": "x"},
+        "invalid oidc_response_types: \"token\"; 'code' and 'id_token' are allowed",
+    ),
+    (
+        STATIC | {"oidc_response_types": [""]},
+        "invalid oidc_response_types: \"\"; 'code' and 'id_token' are allowed",
+    ),
+    (STATIC | {"oidc_response_types": "id_token"}, ID_TOKEN),
+    (STATIC | {"oidc_response_types": "code,id_token", "oidc_response_mode": "query"}, ID_TOKEN),
+    (
+        STATIC | {"oidc_response_types": "id_token", "oidc_response_mode": "fragment"},
+        "invalid oidc_response_mode: \"fragment\"; 'query' and 'form_post' are allowed",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
     ("sent", "text"), REFUSED, ids=[str(index) for index in range(len(REFUSED))]
 )
-def test_refused_and_nothing_stored(sent, text):
+@pytest.mark.parametrize("skip", [False, True], ids=["", "skipping"])
+def test_refused_and_nothing_stored(sent, text, skip):
     async def scenario(mounted):
         for before in ({}, {"config": stored.VAULT_CONFIG}):
             with pytest.raises(UserError) as caught:
-                await write_over(mounted, before, sent)
+                await write_over(mounted, before, sent | {"skip_jwks_validation": skip})
             if text.startswith("unsupported signing"):
                 assert caught.value.message.startswith("invalid jwt_supported_algs: " + text)
             else:
@@ -221,34 +326,123 @@ def test_keys_that_do_not_parse(pems, text):
     run(scenario)
 
 
+DOWN = {"jwks_url": "https://down/keys"}
+BAD_CA = {"jwks_url": "https://ca/"}
+
+# What can't be fetched: what is sent, the error's code, how its text begins.
+UNREACHABLE: dict[str, Any] = {
+    "jwks": (DOWN, "unreachable", "error checking jwks URL: "),
+    "discovery": (
+        {"oidc_discovery_url": "https://down/"},
+        "unreachable",
+        "error checking oidc discovery URL: ",
+    ),
+    "client": (
+        CLIENT | {"oidc_discovery_url": "https://down/"},
+        "unreachable",
+        "error checking oidc discovery URL: ",
+    ),
+    "slash": (
+        {"oidc_discovery_url": ISSUER.removesuffix("/")},
+        "issuer_mismatch",
+        "error checking oidc discovery URL: ",
+    ),
+    "no key set": ({"jwks_url": DISCOVERY_URL}, "not_a_key_set", "error checking jwks URL: "),
+    "one pair": (
+        {"jwks_pairs": [{"jwks_url": JWKS_URL}, DOWN]},
+        "unreachable",
+        "error checking jwks URL: ",
+    ),
+    "discovery ca": (
+        {"oidc_discovery_url": "https://ca"},
+        "bad_ca_pem",
+        "error checking oidc discovery URL: ",
+    ),
+}
+# What skip_jwks_validation does not help.
+UNREADABLE: dict[str, Any] = {
+    "ca": (BAD_CA, "bad_ca_pem", "error checking jwks_ca_pem: "),
+    "ca of a pair": ({"jwks_pairs": [DOWN, BAD_CA]}, "bad_ca_pem", "error checking jwks_ca_pem: "),
+}
+# Fetching comes before the algorithms.
+ORDER = {"order": (DOWN | {"jwt_supported_algs": "none"}, "unreachable", "error checking jwks")}
+
+
+def fail_cas(mounted):
+    for url in ("https://ca/", "https://ca/.well-known/openid-configuration"):
+        mounted.fetcher.documents[url] = fetch_error("bad_ca_pem", url, "no")
+
+
 @pytest.mark.parametrize(
     ("sent", "code", "text"),
-    [
-        ({"jwks_url": "https://down/keys"}, "unreachable", "error checking jwks URL: "),
-        (
-            {"oidc_discovery_url": "https://down/"},
-            "unreachable",
-            "error checking oidc discovery URL: ",
-        ),
-        (
-            {"oidc_discovery_url": ISSUER.removesuffix("/")},
-            "issuer_mismatch",
-            "error checking oidc discovery URL: ",
-        ),
-        ({"jwks_url": DISCOVERY_URL}, "not_a_key_set", "error checking jwks URL: "),
-        ({"jwks_url": "https://ca/"}, "bad_ca_pem", "error checking jwks_ca_pem: "),
-        # Fetching comes before the algorithms.
-        ({"jwks_url": "https://down/keys", "jwt_supported_algs": "none"}, "unreachable", "error"),
-    ],
-    ids=["jwks", "discovery", "slash", "no key set", "ca", "order"],
+    (UNREACHABLE | UNREADABLE | ORDER).values(),
+    ids=(UNREACHABLE | UNREADABLE | ORDER).keys(),
 )
 def test_keys_that_can_not_be_had(sent, code, text):
     async def scenario(mounted):
-        mounted.fetcher.documents["https://ca/"] = fetch_error("bad_ca_pem", "https://ca/", "no")
+        fail_cas(mounted)
         with pytest.raises(UserError) as caught:
             await write_over(mounted, {"config": stored.VAULT_CONFIG}, sent)
         assert caught.value.code == code
         assert caught.value.message.startswith(text)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("sent", "code", "text"), UNREACHABLE.values(), ids=UNREACHABLE.keys())
+def test_keys_that_can_not_be_had_are_stored_if_asked_for(sent, code, text):
+    async def scenario(mounted):
+        fail_cas(mounted)
+        response = await mounted.ask(
+            Operation.UPDATE, "config", sent | {"skip_jwks_validation": True}
+        )
+        (warning,) = response.warnings
+        assert warning.startswith(text)
+        assert warning.endswith("; stored all the same, as skip_jwks_validation asks")
+        assert response == Response(warnings=(warning,))
+        assert "skip_jwks_validation" not in mounted.storage.json("config")
+        response = await mounted.ask(Operation.READ, "config")
+        works = "jwks_pairs" in sent  # with the other set
+        assert response.data["status"] == ("valid" if works else "invalid")
+        (warning,) = response.warnings
+        assert warning.startswith("the keys can't be fetched: ")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("sent", "code", "text"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_ca_that_can_not_be_read_is_refused_though_validation_is_skipped(sent, code, text):
+    async def scenario(mounted):
+        fail_cas(mounted)
+        with pytest.raises(UserError) as caught:
+            await write_over(mounted, {}, sent | {"skip_jwks_validation": True})
+        assert caught.value.code == code
+        assert caught.value.message.startswith(text)
+
+    run(scenario)
+
+
+def test_later_checks_are_not_skipped():
+    async def scenario(mounted):
+        sent = DOWN | {"skip_jwks_validation": True, "jwt_supported_algs": "none"}
+        with pytest.raises(UserError) as caught:
+            await write_over(mounted, {}, sent)
+        assert caught.value.message.startswith("invalid jwt_supported_algs")
+
+    run(scenario)
+
+
+def test_keys_that_could_not_be_had_are_there_later():
+    async def scenario(mounted):
+        url = DOWN["jwks_url"]
+        await mounted.write("role/demo", ROLE)
+        await mounted.ask(Operation.UPDATE, "config", DOWN | {"skip_jwks_validation": True})
+        await mounted.ask(Operation.READ, "config")
+        mounted.fetcher.documents[url] = mounted.fetcher.documents[JWKS_URL]
+        mounted.now += 10
+        response = await mounted.ask(Operation.READ, "config")
+        assert (response.data["status"], response.warnings) == ("valid", ())
+        await mounted.login(tokens.token(CLAIMS, header={"kid": "1"}))
 
     run(scenario)
 
@@ -358,6 +552,7 @@ def test_keys_that_can_no_longer_be_had_make_the_status_invalid():
         await mounted.configure(jwks_url=JWKS_URL)
         assert (await mounted.ask(Operation.READ, "config")).data["status"] == "valid"
         keys = mounted.fetcher.documents.pop(JWKS_URL)
+        mounted.backend.invalidate_key("config")
         jwt = tokens.token(CLAIMS, header={"kid": "1"})
         with pytest.raises(LoginDenied) as caught:
             await mounted.login(jwt)
@@ -372,6 +567,128 @@ def test_keys_that_can_no_longer_be_had_make_the_status_invalid():
         assert (response.data["status"], response.warnings) == ("valid", ())
 
     run(scenario)
+
+
+def test_keys_that_outlive_their_issuer_are_valid_with_a_warning():
+    async def scenario(mounted):
+        await mounted.configure(jwks_url=JWKS_URL)
+        await mounted.login(tokens.token(CLAIMS, header={"kid": "1"}))
+        mounted.fetcher.documents.pop(JWKS_URL)
+        with pytest.raises(LoginDenied):
+            await mounted.login(tokens.token(CLAIMS, header={"kid": "new"}))
+        response = await mounted.ask(Operation.READ, "config")
+        assert response.data["status"] == "valid"
+        (warning,) = response.warnings
+        assert warning.startswith(
+            "the keys of 2023-11-14T22:13:20Z are in use, newer ones can't be fetched: can't use "
+        )
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("pairs", [False, True], ids=["jwks_url", "jwks_pairs"])
+def test_unusable_keys_are_warnings(pairs):
+    async def scenario(mounted):
+        key = tokens.public_jwk(tokens.key_for("RS256"), kid="1")
+        mounted.fetcher.documents[JWKS_URL] = {"keys": [{"kty": "oct", "k": "hush"}, key, {}]}
+        source = {"jwks_url": JWKS_URL}
+        await mounted.ask(Operation.UPDATE, "config", {"jwks_pairs": [source]} if pairs else source)
+        response = await mounted.ask(Operation.READ, "config")
+        assert response.data["status"] == "valid"
+        assert response.warnings == (
+            (
+                f'key 1 of "{JWKS_URL}" is not used: it is symmetric (oct): whoever reads the set '
+                "could sign"
+            ),
+            f'key 3 of "{JWKS_URL}" is not used: it names no key type (kty)',
+        )
+
+    run(scenario)
+
+
+def test_many_unusable_keys_are_counted():
+    async def scenario(mounted):
+        mounted.fetcher.documents[JWKS_URL] = {"keys": [{}] * 22}
+        await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})
+        warnings = (await mounted.ask(Operation.READ, "config")).warnings
+        assert len(warnings) == 21
+        assert warnings[-1] == f'2 more keys of "{JWKS_URL}" are not used'
+
+    run(scenario)
+
+
+def test_a_read_does_not_wait_long_for_keys(monkeypatch):
+    monkeypatch.setattr("vault_jwt_plugin.jwt_auth.path_config.STATUS_WAIT_S", 0.01)
+
+    async def scenario(mounted):
+        await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})
+        mounted.backend.invalidate_key("config")
+        mounted.fetcher.gate = asyncio.Event()
+        response = await mounted.ask(Operation.READ, "config")
+        assert response.data["status"] == "invalid"
+        assert response.warnings == (
+            f'the keys of "{JWKS_URL}" have not been fetched yet; read again in a moment',
+        )
+        mounted.fetcher.gate.set()
+        response = await mounted.ask(Operation.READ, "config")
+        assert (response.data["status"], response.warnings) == ("valid", ())
+
+    run(scenario)
+
+
+def test_a_write_that_ends_after_its_mount_fetches_nothing():
+    async def scenario(mounted):
+        await mounted.ask(Operation.UPDATE, "config", STATIC)
+        mount = mounted.backend._mount
+        await mounted.backend.cleanup()
+        mount.warm(Config(jwks_url=JWKS_URL))
+        assert mounted.fetcher.asked == []
+
+    run(scenario)
+
+
+def test_a_token_logs_in_where_the_oidc_flow_is_configured():
+    """OpenBao; Vault refuses it (behaviour.md 9)."""
+
+    async def scenario(mounted):
+        await mounted.configure(**CLIENT, oidc_discovery_url=ISSUER, bound_issuer="issuer")
+        response = await mounted.login(tokens.token(CLAIMS, header={"kid": "1"}))
+        assert response.auth.alias.name == "jeff"
+
+    run(scenario)
+
+
+def test_tokens_log_in_with_keys_of_every_pair():
+    async def scenario(mounted):
+        await mounted.configure(**PAIRS)
+        for alg, kid in (("RS256", "1"), ("ES256", "2")):
+            jwt = tokens.token(CLAIMS, alg=alg, key=tokens.key_for(alg), header={"kid": kid})
+            assert (await mounted.login(jwt)).auth.alias.name == "jeff"
+        with pytest.raises(LoginDenied) as caught:
+            await mounted.login(tokens.token(CLAIMS))
+        assert caught.value.code == "kid_missing"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            b'{"jwks_pairs":[{"jwks_url":1}]}',
+            "invalid jwks_pairs: 'jwks_url' of element 1 must be text, is a number",
+        ),
+        (b'{"jwks_pairs":[null]}', "element 1 is null"),
+    ],
+    ids=["member", "element"],
+)
+def test_stored_pairs_that_can_not_be_read(config, message):
+    async def scenario(mounted):
+        response = await mounted.ask(Operation.READ, "config")
+        assert response.data["status"] == "invalid"
+        assert message in response.warnings[0]
+
+    run(scenario, {"config": config})
 
 
 def test_a_refused_write_leaves_keys_and_cache_alone():

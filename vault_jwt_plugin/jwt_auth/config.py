@@ -159,17 +159,7 @@ CONFIG_FIELDS_BY_NAME: Mapping[str, Field] = by_name(CONFIG_FIELDS)
 
 STORED_FIELDS = tuple(each for each in CONFIG_FIELDS if each.name != "skip_jwks_validation")
 
-UNBUILT = (
-    "oidc_client_id",
-    "oidc_client_secret",
-    "oidc_response_mode",
-    "oidc_response_types",
-    "jwks_pairs",
-    "provider_config",
-    "unsupported_critical_cert_extensions",
-    "override_allowed_server_names",
-    "skip_jwks_validation",
-)
+UNBUILT = ("provider_config",)
 """Parameters that this version does not act on: refused, so that none is stored and ignored."""
 
 _PROVIDER_SECRETS = frozenset({"gsuite_service_account", "api_token"})

@@ -14,6 +14,7 @@ from vault_jwt_plugin.jwt_auth import config as config_module
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config import Config, listed
+from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.sdk import ReadOnlyError, UserError
@@ -65,6 +66,7 @@ class Mount:
         configs: the decoded configuration, under its storage key.
         roles: roles ready for logins, by name.
         writable: whether this node is known to be able to write; False until asked.
+        counters: what happened here.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Mount:
         self.system = context.system
         self.logger = context.logger
         self.writable = False
+        self.counters = Counters(clock=context.clock)
         self._make_key_source = make_key_source
         self._keys: tuple[Config, KeySource] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -208,6 +211,17 @@ class Mount:
         self._retire_keys()
         self._keys = (config, source)
         return source
+
+    def warm(self, config: Config) -> None:
+        """Begin to fetch the keys of a configuration that was written; does not wait.
+
+        Who is first to log in need not wait for them then, and `config` says how they are.
+        """
+        if self._ending.is_set():
+            return
+        # What is wrong with it, logins and reads will say.
+        with contextlib.suppress(LoginDenied):
+            self.key_source(config).start()
 
     def _retire_keys(self) -> None:
         if self._keys is not None:

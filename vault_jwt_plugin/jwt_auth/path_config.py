@@ -5,19 +5,19 @@ Mirrors `path_config.go` of both Go methods.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.config import (
     CONFIG_FIELDS,
     STORAGE_KEY,
     UNBUILT,
     Config,
-    KeySourceKind,
     listed,
 )
-from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.jws import ALGORITHMS
-from vault_jwt_plugin.jwt_auth.keys import parse_public_key_pem
+from vault_jwt_plugin.jwt_auth.config_checks import check_config
 from vault_jwt_plugin.sdk import (
     FieldData,
     LogicalError,
@@ -28,14 +28,20 @@ from vault_jwt_plugin.sdk import (
     Response,
     StorageEntry,
     UserError,
-    quoted,
 )
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.mount import Mount
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from collections.abc import Iterator
 
-_WELL_KNOWN = ".well-known/openid-configuration"
+    from vault_jwt_plugin.jwt_auth.config_checks import Prober
+    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
+    from vault_jwt_plugin.jwt_auth.mount import Mount
+
+STATUS_WAIT_S = 1.0
+"""How long a read waits for keys that are being fetched, in seconds."""
+
+MAX_LISTED = 20
+"""Unusable keys of a set that a read names."""
 
 _SYNOPSIS = "Configures the JWT authentication backend."
 _DESCRIPTION = """
@@ -47,24 +53,6 @@ A write replaces the whole configuration: a parameter that is not sent becomes
 empty. The keys are fetched once before anything is stored, so that a wrong URL
 or CA is reported at once.
 """
-
-
-class Prober(Protocol):
-    """Fetches keys once, to see whether a configuration can work."""
-
-    async def jwks(self, url: str, *, trust: Trust) -> None:
-        """Fetch a key set.
-
-        Raises:
-            FetchError: it can't be had, or is none.
-        """
-
-    async def discovery(self, url: str, *, trust: Trust) -> None:
-        """Fetch a discovery document, and the keys it names.
-
-        Raises:
-            FetchError: one can't be had, or is none.
-        """
 
 
 def check_built(data: FieldData) -> None:
@@ -79,73 +67,6 @@ def check_built(data: FieldData) -> None:
             "version of the plugin; nothing was stored",
             code="not_supported",
         )
-
-
-def check_source(config: Config) -> None:
-    """Exactly one key source.
-
-    Raises:
-        UserError: none, or several, which are named.
-    """
-    sources = [
-        name
-        for name in ("jwt_validation_pubkeys", "jwks_url", "oidc_discovery_url")
-        if getattr(config, name)
-    ]
-    if len(sources) != 1:
-        raise UserError(
-            "exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must "
-            f"be set, but {listed(sources) + ' are' if sources else 'none is'}"
-        )
-    if _WELL_KNOWN in config.oidc_discovery_url:
-        raise UserError(
-            f"'oidc_discovery_url' must not contain '{_WELL_KNOWN}': give the issuer as it names "
-            "itself"
-        )
-
-
-async def check_keys(config: Config, prober: Prober) -> None:
-    """The key source works: keys parse, or can be fetched.
-
-    Raises:
-        UserError: a key that does not parse, with its place in the list.
-        FetchError: keys can't be fetched.
-    """
-    kind = config.key_source_kind
-    if kind is KeySourceKind.DISCOVERY:
-        try:
-            await prober.discovery(
-                config.oidc_discovery_url, trust=config.trust(config.oidc_discovery_ca_pem)
-            )
-        except FetchError as error:
-            raise _prefixed(error, "error checking oidc discovery URL") from error
-    elif kind is KeySourceKind.JWKS:
-        try:
-            await prober.jwks(config.jwks_url, trust=config.trust(config.jwks_ca_pem))
-        except FetchError as error:
-            what = "jwks_ca_pem" if error.code == "bad_ca_pem" else "jwks URL"
-            raise _prefixed(error, f"error checking {what}") from error
-    else:
-        for index, pem in enumerate(config.jwt_validation_pubkeys or (), start=1):
-            parse_public_key_pem(pem, index=index)
-
-
-def _prefixed(error: FetchError, prefix: str) -> FetchError:
-    return FetchError(error.code, f"{prefix}: {error.message}", url=error.url)
-
-
-def check_algorithms(config: Config) -> None:
-    """Every algorithm named is one that verifies with a public key.
-
-    Raises:
-        UserError: one is not; it is named.
-    """
-    for name in config.jwt_supported_algs or ():
-        if name not in ALGORITHMS:
-            raise UserError(
-                f"invalid jwt_supported_algs: unsupported signing algorithm {quoted(name)}; "
-                f"supported are {', '.join(ALGORITHMS)}"
-            )
 
 
 class ConfigPath:
@@ -178,29 +99,34 @@ class ConfigPath:
         )
 
     async def read(self, _request: Request, _data: FieldData) -> Response | None:
-        """The configuration without secrets, and whether logins can use it; None when absent."""
+        """The configuration without secrets, and whether logins can use it; None when absent.
+
+        Keys that nobody has asked for yet are fetched, for a short time: OpenBao's
+        method does so for a discovery URL, and waits.
+        """
         config = await self._mount.read_config()
         if config is None:
             return None
         data = config.read_data()
-        trouble = self._trouble(config)
-        data["status"] = "valid" if trouble is None else "invalid"
-        return Response(data=data, warnings=() if trouble is None else (trouble,))
+        is_valid, warnings = await self._state(config)
+        data["status"] = "valid" if is_valid else "invalid"
+        return Response(data=data, warnings=warnings)
 
-    def _trouble(self, config: Config) -> str | None:
-        """Why logins can't use the configuration, by what is known already; None if they can.
-
-        OpenBao's method may fetch here and hold up the read; the last fetch says as much.
-        """
+    async def _state(self, config: Config) -> tuple[bool, tuple[str, ...]]:
+        """Whether logins can use the configuration, and what is wrong with it."""
         try:
-            status = self._mount.key_source(config).status()
+            source = self._mount.key_source(config)
         except LogicalError as error:
-            return f"failed to construct JWK validator: {error.message}"
-        if status.keys == 0 and status.last_error is not None:
-            return f"the keys can't be fetched: {status.last_error.message}"
-        return None
+            return False, (f"failed to construct JWK validator: {error.message}",)
+        source.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STATUS_WAIT_S):
+                await source.settle()
+        status = source.status()
+        is_valid = any(_works(part) for part in status.parts or (status,))
+        return is_valid, tuple(_warnings(status))
 
-    async def write(self, _request: Request, data: FieldData) -> None:
+    async def write(self, _request: Request, data: FieldData) -> Response | None:
         """Check and replace the configuration; nothing is stored on failure.
 
         Raises:
@@ -210,13 +136,39 @@ class ConfigPath:
         stored = await self._mount.read_config()
         config = Config.from_request(data, stored)
         check_built(data)
-        check_source(config)
         # Outside the lock: another write, and every login, goes on while an issuer is slow.
-        await check_keys(config, self._prober)
-        check_algorithms(config)
+        warnings = await check_config(
+            config, self._prober, tolerate_fetch_errors=data["skip_jwks_validation"]
+        )
 
-        async def replace() -> None:
+        async def replace() -> Config:
             merged = Config.from_request(data, await self._mount.read_config())
-            await self._mount.storage.put(StorageEntry(key=STORAGE_KEY, value=merged.to_stored()))
+            raw = merged.to_stored()
+            await self._mount.storage.put(StorageEntry(key=STORAGE_KEY, value=raw))
+            # As it will be read, so that the keys that are fetched now are for what logins find.
+            return Config.from_stored(raw)
 
-        await self._mount.write(replace, drops=STORAGE_KEY)
+        self._mount.warm(await self._mount.write(replace, drops=STORAGE_KEY))
+        return Response(warnings=warnings) if warnings else None
+
+
+def _works(status: KeySourceStatus) -> bool:
+    """Whether tokens can be verified, though the last fetch may have failed."""
+    return status.keys > 0 or (status.fetched_at is not None and status.last_error is None)
+
+
+def _warnings(status: KeySourceStatus) -> Iterator[str]:
+    for part in status.parts or (status,):
+        if part.last_error is not None and part.fetched_at is not None and part.keys:
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(part.fetched_at))
+            yield f"the keys of {at} are in use, newer ones can't be fetched: " + (
+                part.last_error.message
+            )
+        elif part.last_error is not None:
+            yield f"the keys can't be fetched: {part.last_error.message}"
+        elif part.fetched_at is None and part.url:
+            yield f"the keys of {part.url} have not been fetched yet; read again in a moment"
+        for key in part.unusable[:MAX_LISTED]:
+            yield f"key {key.position} of {part.url} is not used: {key.reason}"
+        if more := part.unusable[MAX_LISTED:]:
+            yield f"{len(more)} more keys of {part.url} are not used"
