@@ -76,8 +76,14 @@ class JWTBackend(Backend):
         )
         self._mount = mount
         self._login = login
+        self._requests = mount.counters.requests
         self._denials = denials
         self._fetcher = fetching
+
+    def handle_request(self, request: Request) -> MaybeAwaitable[Response | None]:
+        """See `sdk.Backend.handle_request`; counted by operation."""
+        self._requests[request.operation] += 1
+        return super().handle_request(request)
 
     def renew(self, request: Request) -> MaybeAwaitable[Response | None]:
         """See `LoginPath.renew`."""

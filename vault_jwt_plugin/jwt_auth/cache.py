@@ -172,5 +172,9 @@ class Cache(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether something was stored under the name when it was last read."""
+        return name in self._entries
+
     def __len__(self) -> int:
         return len(self._entries)

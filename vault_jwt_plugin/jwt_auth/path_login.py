@@ -89,6 +89,7 @@ class LoginPath:
         self._mount = mount
         self._clock = clock
         self._denials = denials
+        self._counters = mount.counters
         self._configs = mount.configs
         self._roles = mount.roles
 
@@ -147,7 +148,7 @@ class LoginPath:
         token = open_token(data["jwt"], prepared, connection)
         source = self._mount.key_source(config)
         keys = source.candidates(token.header)
-        attempt = _Attempt(token, prepared, config, connection)
+        attempt = _Attempt(token, prepared, config, connection, request.operation)
         if not isinstance(keys, Sequence):
             return self._admit_fetching(attempt, source, keys)
         try:
@@ -188,6 +189,9 @@ class LoginPath:
             self._clock(),
             attempt.connection,
         )
+        # An alias lookahead grants nothing.
+        if attempt.operation is Operation.UPDATE:
+            self._counters.login_granted(attempt.prepared.name)
         return Response(auth=auth)
 
     async def _read(self, data: FieldData) -> tuple[Config, PreparedRole]:
@@ -199,13 +203,26 @@ class LoginPath:
         # A name that no role can have is not asked for: hosts refuse some such keys as faults.
         prepared = await self._roles.get(name) if valid_name(name) else None
         if prepared is None:
+            self._counters.forget_role(name)
             raise LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
         return config, prepared
 
     def _note(self, error: LogicalError, request: Request, data: FieldData) -> None:
+        is_login = request.operation is Operation.UPDATE
         # Faults (500) are the host adapter's to log; these two are what a caller brings about.
         if isinstance(error, (UserError, PermissionDenied)):
             self._denials.note(error, role=data["role"], request_id=request.id)
+            if is_login:
+                self._counters.login_denied(error.code, role=self._existing_role(data))
+        elif is_login:
+            self._counters.login_failed(error.code)
+
+    def _existing_role(self, data: FieldData) -> str | None:
+        """The role's name, if it is one that exists: any other is for the caller to make up."""
+        name: str = data["role"]
+        if not name and (config := self._configs.get_cached(STORAGE_KEY)) is not None:
+            name = config.default_role
+        return name if name in self._roles else None
 
     async def _noting(
         self, pending: Awaitable[Response], request: Request, data: FieldData
@@ -276,7 +293,7 @@ class LoginPath:
 class _Attempt:
     """What a login's checks look at, kept together while keys are fetched."""
 
-    __slots__ = ("config", "connection", "prepared", "token")
+    __slots__ = ("config", "connection", "operation", "prepared", "token")
 
     def __init__(
         self,
@@ -284,11 +301,13 @@ class _Attempt:
         prepared: PreparedRole,
         config: Config,
         connection: Connection | None,
+        operation: Operation,
     ) -> None:
         self.token = token
         self.prepared = prepared
         self.config = config
         self.connection = connection
+        self.operation = operation
 
 
 def _role_name(config: Config, data: FieldData) -> str:

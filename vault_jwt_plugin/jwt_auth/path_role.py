@@ -336,6 +336,7 @@ class RolePaths:
         """Forget the role; one that is not there is no error."""
         key = STORAGE_PREFIX + data["name"]
         await self._mount.write(lambda: self._mount.storage.delete(key), drops=key)
+        self._mount.counters.forget_role(data["name"])
 
 
 _OPENBAO = frozenset({HostFamily.OPENBAO})
