@@ -38,7 +38,7 @@ NAME_FIELD = Field(
     required=True,
 )
 
-_LEEWAYS = (
+LEEWAYS = (
     Field(
         name="expiration_leeway",
         type=FieldType.SIGNED_DURATION,
@@ -67,6 +67,7 @@ _LEEWAYS = (
         default=60 * NS_PER_S,
     ),
 )
+"""Of native and of CEL roles."""
 
 _BOUNDS = (
     Field(
@@ -207,7 +208,7 @@ ROLE_FIELDS: tuple[Field, ...] = (
         ),
         allowed_values=ROLE_TYPES,
     ),
-    *_LEEWAYS,
+    *LEEWAYS,
     *_BOUNDS,
     *_IDENTITY,
     *_OIDC,
