@@ -69,6 +69,12 @@ class KeySourceStatus:
         unusable: keys of the set that are skipped.
         fetched_at: Unix seconds of the last good fetch; None before it.
         last_error: of the last fetch, if that failed; None otherwise.
+        failed_at: Unix seconds of the last fetch that failed; None if none did.
+        fetches, failures: how many were good, and how many failed.
+        refresh_in_s: seconds until keys are fetched anew, when a login or the minute's tick
+            comes; None where they are not fetched.
+        expires_in_s: seconds until the keys at hand verify nothing more; None = never, or
+            there are none.
         url: of the set, as messages show it; "" where there is none, or several.
         parts: of the sets that a source is put together from.
     """
@@ -77,6 +83,11 @@ class KeySourceStatus:
     unusable: tuple[UnusableKey, ...] = ()
     fetched_at: float | None = None
     last_error: FetchError | None = None
+    failed_at: float | None = None
+    fetches: int = 0
+    failures: int = 0
+    refresh_in_s: float | None = None
+    expires_in_s: float | None = None
     url: str = ""
     parts: tuple[KeySourceStatus, ...] = ()
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
@@ -84,6 +85,9 @@ class RemoteKeys:
         self._store = store
         self._cached: _Cached | None = None
         self._last_error: FetchError | None = None
+        self._failed_at: float | None = None
+        self._fetches = 0
+        self._failures = 0
         self._fetching: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -221,11 +225,12 @@ class RemoteKeys:
             )
         except Exception:
             # A fault of ours, logged when the task ends; it must not be repeated at every login.
-            self._fetch_not_before = self._monotonic() + self._policy.cooldown_s
-            self._last_error = FetchError(
-                "fetch_failed",
-                "fetching them failed unexpectedly; the server's log says why",
-                url="",
+            self._remember(
+                FetchError(
+                    "fetch_failed",
+                    "fetching them failed unexpectedly; the server's log says why",
+                    url="",
+                )
             )
             raise
         else:
@@ -234,16 +239,22 @@ class RemoteKeys:
     def _failed(self, error: FetchError) -> None:
         # Whatever came, the keys stay until they are no longer trusted: an outage of the issuer
         # is none of ours.
-        self._last_error = error
-        self._fetch_not_before = self._monotonic() + self._policy.cooldown_s
+        self._remember(error)
         _logger.warning(
             "keys can't be fetched",
             extra={"fields": {"reason": error.code, "error": error.message}},
         )
 
+    def _remember(self, error: FetchError) -> None:
+        self._last_error = error
+        self._failed_at = self._clock()
+        self._failures += 1
+        self._fetch_not_before = self._monotonic() + self._policy.cooldown_s
+
     def _succeeded(self, fetched: FetchedKeys) -> None:
         now = self._monotonic()
         self._last_error = None
+        self._fetches += 1
         fetched_at = self._clock()
         self._cached = _Cached(
             fetched=fetched,
@@ -290,15 +301,28 @@ class RemoteKeys:
 
     def status(self) -> KeySourceStatus:
         """See `KeySource.status`."""
+        now = self._monotonic()
         cached = self._cached
+        is_trusted = self._is_trusted()
+        refresh_at = cached.refresh_at if cached is not None and is_trusted else now
+        status = KeySourceStatus(
+            keys=0,
+            last_error=self._last_error,
+            failed_at=self._failed_at,
+            fetches=self._fetches,
+            failures=self._failures,
+            refresh_in_s=max(refresh_at - now, self._fetch_not_before - now, 0.0),
+            url=self._url,
+        )
         if cached is None:
-            return KeySourceStatus(keys=0, last_error=self._last_error, url=self._url)
-        return KeySourceStatus(
-            keys=len(cached.fetched.key_set.keys) if self._is_trusted() else 0,
+            return status
+        left_s = cached.trusted_until - now
+        return replace(
+            status,
+            keys=len(cached.fetched.key_set.keys) if is_trusted else 0,
             unusable=cached.fetched.key_set.unusable,
             fetched_at=cached.fetched_at,
-            last_error=self._last_error,
-            url=self._url,
+            expires_in_s=max(left_s, 0.0) if math.isfinite(left_s) else None,
         )
 
     async def close(self) -> None:
