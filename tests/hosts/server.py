@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 from tests.hosts.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.hosts.discover import Host
 
@@ -97,6 +97,7 @@ class DevServer:
         user: User | None = None,
         environment: Mapping[str, str] | None = None,
         log_level: str = "debug",
+        settings: Sequence[str] = (),
     ) -> None:
         """Make the folder; start nothing.
 
@@ -107,11 +108,13 @@ class DevServer:
             user: Whom to run as; None = as the caller.
             environment: Variables beside PATH, HOME and TMPDIR.
             log_level: The host's and so its plugins' log level.
+            settings: More lines of its configuration.
         """
         self.host = host
         self.storage = storage
         self.user = user
         self.log_level = log_level
+        self.settings = tuple(settings)
         self.folder = Path(tempfile.mkdtemp(prefix="vjp-")).resolve()
         self.plugins = self.folder / "plugins"
         self.temporary = self.folder / "tmp"
@@ -236,7 +239,7 @@ class DevServer:
         if self.host.family == "bao":
             # OpenBao has no mlock, and says so about a setting for it.
             lines.remove("disable_mlock = true")
-        return "\n".join(lines) + "\n"
+        return "\n".join((*lines, *self.settings)) + "\n"
 
     def _command(self) -> list[str]:
         configuration = self.folder / "server.hcl"
