@@ -241,7 +241,7 @@ class RolePaths:
         return (
             Path(
                 pattern="role/?",
-                fields=_LIST_FIELDS,
+                fields=LIST_FIELDS,
                 operations={
                     Operation.LIST: OperationSpec(
                         handler=self.list,
@@ -341,7 +341,7 @@ class RolePaths:
 
 _OPENBAO = frozenset({HostFamily.OPENBAO})
 
-_LIST_FIELDS = (
+LIST_FIELDS = (
     Field(
         name="after",
         type=FieldType.STRING,
