@@ -63,6 +63,8 @@ def test_life_of_a_mount():
         assert backend.initialized == 1
         assert backend.context.backend_uuid == "uuid-1"
         assert backend.context.config == {"plugin_name": "toy"}
+        assert backend.context.version == "v1.2.3"
+        assert backend.context.protocol_version == 5
         key = pb.InvalidateKeyArgs(key="thing/a").SerializeToString()
         assert await host.call("/pb.Backend/InvalidateKey", key) == b""
         assert backend.invalidated == ["thing/a"]

@@ -35,6 +35,7 @@ def test_special_paths():
     [
         ("login", {Operation.UPDATE, Operation.ALIAS_LOOKAHEAD, Operation.RESOLVE_ROLE}),
         ("config", {Operation.READ, Operation.UPDATE}),
+        ("status", {Operation.READ}),
         ("role", {Operation.LIST}),
         ("role/", {Operation.LIST}),
         (
@@ -60,6 +61,7 @@ def test_paths(path, operations):
         ("role/a", Operation.DELETE, "jwt-delete-role"),
         ("config", Operation.READ, "jwt-read-configuration"),
         ("config", Operation.UPDATE, "jwt-configure"),
+        ("status", Operation.READ, "jwt-read-status"),
     ],
 )
 def test_operation_ids(path, operation, name):

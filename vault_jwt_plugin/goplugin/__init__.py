@@ -13,11 +13,13 @@ from vault_jwt_plugin.goplugin.errors import (
     SocketError,
     StartError,
 )
+from vault_jwt_plugin.goplugin.handshake import PROTOCOL_VERSION
 from vault_jwt_plugin.goplugin.process import Plugin
 from vault_jwt_plugin.goplugin.program import Program
 from vault_jwt_plugin.goplugin.services import multiplex_id
 
 __all__ = [
+    "PROTOCOL_VERSION",
     "Broker",
     "BrokerError",
     "ClientCertificateError",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from google.protobuf.message import DecodeError
 
 from vault_jwt_plugin import rpc
-from vault_jwt_plugin.goplugin import BrokerError, multiplex_id
+from vault_jwt_plugin.goplugin import PROTOCOL_VERSION, BrokerError, multiplex_id
 from vault_jwt_plugin.host import response as replies
 from vault_jwt_plugin.host.callbacks import Channel, HostStorage, HostSystemView
 from vault_jwt_plugin.host.guard import harmless
@@ -185,7 +185,7 @@ class BackendPlugin:
             _logger.exception("setup failed")
             return harmless(f"setup failed: {error}")
         try:
-            backend = self._factory(_context(channel, args))
+            backend = self._factory(_context(channel, args, self.version))
         except Exception as error:
             _logger.exception("setup failed")
             with suppress(Exception):
@@ -304,7 +304,7 @@ def _parse(kind: type[_M], message: bytes) -> _M:
         raise rpc.RPCError(rpc.StatusCode.INTERNAL, text) from error
 
 
-def _context(channel: Channel, args: backend_pb2.SetupArgs) -> BackendContext:
+def _context(channel: Channel, args: backend_pb2.SetupArgs, version: str) -> BackendContext:
     name = "vault_jwt_plugin.backend"
     return BackendContext(
         storage=HostStorage(channel),
@@ -312,6 +312,8 @@ def _context(channel: Channel, args: backend_pb2.SetupArgs) -> BackendContext:
         logger=logging.getLogger(f"{name}.{args.backendUUID}" if args.backendUUID else name),
         config=dict(args.Config),
         backend_uuid=args.backendUUID,
+        version=version,
+        protocol_version=PROTOCOL_VERSION,
     )
 
 

@@ -17,6 +17,7 @@ from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.path_config import ConfigPath
 from vault_jwt_plugin.jwt_auth.path_login import LoginPath
 from vault_jwt_plugin.jwt_auth.path_role import RolePaths
+from vault_jwt_plugin.jwt_auth.path_status import StatusPath
 from vault_jwt_plugin.sdk import Backend
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class JWTBackend(Backend):
                 login.path(),
                 *RolePaths(mount).paths(),
                 ConfigPath(mount, Prober(fetching)).path(),
+                StatusPath(mount, context, monotonic=monotonic).path(),
             ),
             help_text=_HELP.strip(),
             unauthenticated=("login",),

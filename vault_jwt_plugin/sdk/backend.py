@@ -38,6 +38,8 @@ class BackendContext:
         config: mount options and `plugin_name`, `plugin_type`, `plugin_version`;
             empty in a probe.
         backend_uuid: the mount's lasting identity; empty in a probe.
+        version: the plugin's, as hosts see it (`v0.1.0`); empty outside of a host.
+        protocol_version: of the plugin protocol spoken with the host; 0 outside of one.
         clock: Unix seconds.
     """
 
@@ -46,6 +48,8 @@ class BackendContext:
     logger: logging.Logger
     config: Mapping[str, str] = field(default_factory=dict)
     backend_uuid: str = ""
+    version: str = ""
+    protocol_version: int = 0
     clock: Callable[[], float] = time.time
 
 
@@ -223,12 +227,12 @@ class Backend:
         return await result if inspect.isawaitable(result) else result
 
     def _root_help(self, request: Request) -> Response:
-        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
+        from vault_jwt_plugin.sdk import help as help_pages
 
         return help_pages.root_help(self, request)
 
     def _path_help(self, path: Path, request: Request) -> Response:
-        from vault_jwt_plugin.sdk import help as help_pages  # noqa: PLC0415 - not at start
+        from vault_jwt_plugin.sdk import help as help_pages
 
         return help_pages.path_help(self, path, request)
 

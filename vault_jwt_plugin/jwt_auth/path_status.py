@@ -1,0 +1,173 @@
+"""`status`: how this mount is doing in this process, for operators and their monitoring.
+
+The Go methods have nothing like it. It needs a token, as every path but `login` does,
+and shows no secret: no token, key, PEM, parameter of the configuration but the keys'
+URLs, and those without credentials and query.
+
+It asks the host for the configuration, if that is not at hand, and fetches nothing: it
+answers while issuers, or the host's storage, do not.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES
+from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.sdk import (
+    FieldData,
+    LogicalError,
+    Operation,
+    OperationSpec,
+    Path,
+    Request,
+    Response,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
+    from vault_jwt_plugin.jwt_auth.mount import Mount
+    from vault_jwt_plugin.sdk import BackendContext
+
+_SYNOPSIS = "Shows how this mount is doing: keys, logins, denials by reason."
+_DESCRIPTION = """
+Counters since the mount was set up in this process of this node: logins by role,
+denials by reason, requests by operation. For every source of keys: how old its
+keys are, when they are fetched next, and what the last fetch failed for.
+
+Nothing is stored: a restart, a reload of the plugin or a seal begins at zero, and
+every node counts for itself.
+"""
+
+
+class StatusPath:
+    """The handler of one mount.
+
+    Args:
+        mount: what the handlers share.
+        context: what Setup gave.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(
+        self, mount: Mount, context: BackendContext, *, monotonic: Callable[[], float]
+    ) -> None:
+        self._mount = mount
+        self._context = context
+        self._monotonic = monotonic
+        self._started_at = context.clock()
+        self._started = monotonic()
+
+    def path(self) -> Path:
+        """`status`."""
+        return Path(
+            pattern="status",
+            operations={
+                Operation.READ: OperationSpec(
+                    handler=self.read,
+                    summary=_SYNOPSIS,
+                    description=_DESCRIPTION.strip(),
+                    operation_id="jwt-read-status",
+                )
+            },
+            help_synopsis=_SYNOPSIS,
+            help_description=_DESCRIPTION.strip(),
+        )
+
+    async def read(self, _request: Request, _data: FieldData) -> Response:
+        """All of it; lists of objects, since monitoring tools can't take names for values."""
+        mount = self._mount
+        sources, error = await self._sources()
+        return Response(
+            data={
+                "version": self._context.version,
+                "protocol_version": self._context.protocol_version,
+                "started_at": _time(self._started_at),
+                "uptime_seconds": int(self._monotonic() - self._started),
+                "can_write": mount.writable,
+                **self._counted(),
+                "cached_roles": len(mount.roles),
+                "cached_roles_max": MAX_ROLES,
+                "key_sources": sources,
+                "config_error": error,
+            }
+        )
+
+    def _counted(self) -> dict[str, Any]:
+        counters = self._mount.counters
+        other = counters.other_roles
+        return {
+            "logins": {
+                "granted": counters.logins,
+                "denied": sum(counters.denied.values()),
+                "failed": sum(counters.failed.values()),
+            },
+            "denials": _listed(counters.denied, "reason"),
+            "failures": _listed(counters.failed, "code"),
+            # All of them, at zero too: a counter that appears late has lost its first step.
+            "requests": _listed(counters.requests, "operation"),
+            "roles": [
+                {
+                    "role": name,
+                    "granted": count.logins,
+                    "denied": count.denied,
+                    "last_denied_at": _time(count.last_denied_at),
+                    "last_denied_reason": count.last_reason,
+                }
+                for name, count in sorted(counters.roles.items())
+            ],
+            "other_roles": {"granted": other.logins, "denied": other.denied},
+        }
+
+    async def _sources(self) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
+        """The sources of keys; and why there are none, if something is wrong."""
+        try:
+            config = await self._mount.configs.get(STORAGE_KEY)
+            if config is None:
+                return [], None
+            status = self._mount.key_source(config).status()
+        except LogicalError as error:
+            return [], {"code": error.code, "message": error.message}
+        kind = config.key_source_kind
+        return [
+            self._source(part, "" if kind is None else kind.value)
+            for part in status.parts or (status,)
+        ], None
+
+    def _source(self, status: KeySourceStatus, kind: str) -> dict[str, Any]:
+        fetched_at = status.fetched_at
+        error = status.last_error
+        return {
+            "kind": kind,
+            "url": status.url.strip('"'),
+            "keys": status.keys,
+            "unusable_keys": len(status.unusable),
+            "fetched_at": _time(fetched_at),
+            "age_seconds": None
+            if fetched_at is None
+            else max(int(self._context.clock() - fetched_at), 0),
+            "refresh_in_seconds": _seconds(status.refresh_in_s),
+            "expires_in_seconds": _seconds(status.expires_in_s),
+            "fetches": status.fetches,
+            "failures": status.failures,
+            "last_failure_at": _time(status.failed_at),
+            # Of the last fetch alone: gone as soon as one is good.
+            "last_error": None if error is None else {"code": error.code, "message": error.message},
+        }
+
+
+def _listed(counts: Mapping[Any, int], name: str) -> list[dict[str, Any]]:
+    """Counts as objects, by name."""
+    return [{name: str(each), "count": count} for each, count in sorted(counts.items())]
+
+
+def _time(at: float | None) -> str | None:
+    """Unix seconds as RFC 3339, in whole seconds."""
+    return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def _seconds(duration_s: float | None) -> int | None:
+    return None if duration_s is None else int(duration_s)
