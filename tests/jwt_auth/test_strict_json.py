@@ -107,6 +107,16 @@ def test_a_megabyte_of_anything_is_quick():
         assert time.perf_counter() - started_at < 5.0
 
 
+def test_a_string_without_end_is_looked_through_once():
+    """Not once from each of its quotes: a header of 16 KiB would hold up every login for 0.5 s."""
+    for end in (b"", b"\\"):
+        started_at = time.perf_counter()
+        with pytest.raises(StrictJSONError) as caught:
+            loads(b"[]" * 65 + b'"' + b'\\"' * 32_768 + end)
+        assert caught.value.code == "syntax"
+        assert time.perf_counter() - started_at < 1.0
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_value_or_our_error(raw):
     with suppress(StrictJSONError):

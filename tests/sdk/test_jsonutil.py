@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -111,3 +112,10 @@ def test_any_text_is_decoded_or_refused(text):
 
 def test_depth_is_not_fooled_by_strings():
     assert jsonutil.loads('["' + "]" * 400 + '",' + "[" * 127 + "]" * 127 + "]")
+
+
+def test_a_string_without_end_is_looked_through_once():
+    started_at = time.perf_counter()
+    with pytest.raises(JSONError):
+        loads("[]" * 129 + '"' + '\\"' * 32_768)
+    assert time.perf_counter() - started_at < 1.0

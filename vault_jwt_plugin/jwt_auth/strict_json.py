@@ -27,7 +27,8 @@ MAX_NUMBER_CHARS = 1024
 """Longest literal of a number that is no plain integer; Python bounds those at 4300 digits."""
 
 _BEYOND = Decimal(f"1e{MAX_EXPONENT + 1}")
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+# A string without end reaches to the end: else each quote in it would be tried as a start.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -22,7 +22,8 @@ MAX_EXPONENT = 308
 MAX_NUMBER_CHARS = 1024
 """Longest number literal, in characters."""
 
-_OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+# A string without end reaches to the end: else each quote in it would be tried as a start.
+_OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
