@@ -18,6 +18,7 @@ from vault_jwt_plugin.jwt_auth.key_sources import (
     RefreshPolicy,
     StaticKeys,
 )
+from vault_jwt_plugin.jwt_auth.kubernetes import Pod
 from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
 from vault_jwt_plugin.jwt_auth.trust import Trust
 
@@ -100,18 +101,18 @@ def test_a_static_key_that_can_not_be_read():
     assert refused.value.index == 1
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        Config(),
-        Config(provider_config={"provider": "kubernetes"}),
-    ],
-    ids=["nothing", "kubernetes"],
-)
-def test_kinds_that_are_not_built(config):
+def test_a_configuration_without_a_source():
     with pytest.raises(LoginDenied) as denied:
-        build_key_source(config, FakeFetcher(), Clock())
+        build_key_source(Config(), FakeFetcher(), Clock())
     assert denied.value.code == "no_key_source"
+    assert denied.value.message == "the configuration names no source of keys"
+
+
+def test_keys_of_a_cluster_where_there_is_none(tmp_path):
+    config = Config(provider_config={"provider": "kubernetes"})
+    with pytest.raises(FetchError) as denied:
+        build_key_source(config, FakeFetcher(), Clock(), pod=Pod(folder=tmp_path))
+    assert denied.value.code == "not_in_cluster"
 
 
 def test_the_first_login_fetches_and_the_next_do_not():

@@ -553,6 +553,10 @@ def test_keys_that_can_no_longer_be_had_make_the_status_invalid():
         assert (await mounted.ask(Operation.READ, "config")).data["status"] == "valid"
         keys = mounted.fetcher.documents.pop(JWKS_URL)
         mounted.backend.invalidate_key("config")
+        # Else the keys would be the stored ones.
+        await mounted.backend._mount.key_archive.settle()
+        (stored,) = [key for key in mounted.storage.entries if key.startswith("key_source/")]
+        del mounted.storage.entries[stored]
         jwt = tokens.token(CLAIMS, header={"kid": "1"})
         with pytest.raises(LoginDenied) as caught:
             await mounted.login(jwt)

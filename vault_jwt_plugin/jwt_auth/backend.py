@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from vault_jwt_plugin.jwt_auth.cel_paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
+from vault_jwt_plugin.jwt_auth.cel_paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.denials import DenialLog
-from vault_jwt_plugin.jwt_auth.fetch import Fetcher, HTTPFetcher
-from vault_jwt_plugin.jwt_auth.issuers import Prober
+from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.kubernetes import ClusterFetcher, ClusterProber, Pod
 from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.path_config import ConfigPath
 from vault_jwt_plugin.jwt_auth.path_login import LoginPath
@@ -23,6 +25,7 @@ from vault_jwt_plugin.sdk import Backend
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vault_jwt_plugin.jwt_auth.cel_messages import CELMessages
     from vault_jwt_plugin.sdk import BackendContext, MaybeAwaitable, Request, Response
 
 _HELP = """
@@ -30,7 +33,7 @@ The JWT backend plugin allows authentication using JWTs (including OIDC).
 """
 
 
-class ClosableFetcher(Fetcher, Protocol):
+class ClosableFetcher(ClusterFetcher, Protocol):
     """A fetcher that ends with its mount."""
 
     def close(self) -> None:
@@ -43,7 +46,9 @@ class JWTBackend(Backend):
     Args:
         context: what Setup gave.
         fetcher: for the issuers' documents; None = over HTTP.
+        pod: that the server runs in, if it does; None = as the environment says.
         monotonic: seconds that never go back.
+        messages: of the host protocol, for CEL roles; None = they can't be used.
     """
 
     def __init__(
@@ -51,33 +56,46 @@ class JWTBackend(Backend):
         context: BackendContext,
         *,
         fetcher: ClosableFetcher | None = None,
+        pod: Pod | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        messages: CELMessages | None = None,
     ) -> None:
         """Touches neither storage nor system view: a registration probe has none."""
         fetching = fetcher if fetcher is not None else HTTPFetcher()
+        language = CELLanguage(messages)
         mount = Mount(
             context,
+            prepare_cel_role=language.prepare,
             make_key_source=lambda config: build_key_source(
-                config, fetching, context.clock, monotonic=monotonic
+                config,
+                fetching,
+                context.clock,
+                monotonic=monotonic,
+                archive=mount.key_archive,
+                pod=pod,
             ),
+            pod=pod,
             monotonic=monotonic,
         )
         denials = DenialLog(context.logger, monotonic=monotonic)
         login = LoginPath(mount, clock=context.clock, denials=denials)
+        cel = CELPaths(mount, language, clock=context.clock, denials=denials)
         super().__init__(
             context,
             paths=(
                 login.path(),
                 *RolePaths(mount).paths(),
-                ConfigPath(mount, Prober(fetching)).path(),
+                ConfigPath(mount, ClusterProber(fetching, pod)).path(),
                 StatusPath(mount, context, monotonic=monotonic).path(),
+                *cel.paths(),
             ),
             help_text=_HELP.strip(),
-            unauthenticated=("login",),
+            unauthenticated=("login", *CEL_UNAUTHENTICATED),
             seal_wrap_storage=(STORAGE_KEY,),
         )
         self._mount = mount
         self._login = login
+        self._cel = cel
         self._requests = mount.counters.requests
         self._denials = denials
         self._fetcher = fetching
@@ -88,8 +106,8 @@ class JWTBackend(Backend):
         return super().handle_request(request)
 
     def renew(self, request: Request) -> MaybeAwaitable[Response | None]:
-        """See `LoginPath.renew`."""
-        return self._login.renew(request)
+        """See `CELPaths.renew` and `LoginPath.renew`."""
+        return self._cel.renew(request, self._login.renew)
 
     def invalidate_key(self, key: str) -> None:
         """Drop what was derived from the key; `config`, exactly, drops everything."""
@@ -100,16 +118,23 @@ class JWTBackend(Backend):
         await self._mount.refresh_node()
 
     async def periodic(self) -> None:
-        """Ask again, and report what the log of denied logins held back."""
+        """Ask again, keep keys fresh, and report what the log of denied logins held back."""
         await self._mount.refresh_node()
+        self._mount.tick()
         self._denials.flush()
 
     async def cleanup(self) -> None:
         """Close key sources and their threads."""
+        self._cel.close()
         await self._mount.close()
         self._fetcher.close()
 
 
-def factory(context: BackendContext) -> JWTBackend:
-    """Make the backend of one mount (`sdk.BackendFactory`)."""
-    return JWTBackend(context)
+def factory(context: BackendContext, messages: CELMessages | None = None) -> JWTBackend:
+    """Make the backend of one mount (`sdk.BackendFactory`).
+
+    Args:
+        context: what Setup gave.
+        messages: of the host protocol, for CEL roles; None = they can't be used.
+    """
+    return JWTBackend(context, messages=messages)

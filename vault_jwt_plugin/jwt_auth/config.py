@@ -28,6 +28,7 @@ STORAGE_KEY = "config"
 
 _VAULT = frozenset({HostFamily.VAULT})
 _OPENBAO = frozenset({HostFamily.OPENBAO})
+_NO_HOST: frozenset[HostFamily] = frozenset()
 
 CONFIG_FIELDS: tuple[Field, ...] = (
     Field(
@@ -152,12 +153,36 @@ CONFIG_FIELDS: tuple[Field, ...] = (
         description="Store the configuration though its keys can't be fetched; not stored itself.",
         hosts=_OPENBAO,
     ),
+    Field(
+        name="jwks_refresh_after",
+        type=FieldType.DURATION,
+        description=(
+            "Age at which fetched keys are fetched anew, in the background: 1h unless set; the "
+            "server of the keys can lower it with max-age. Kept when left out; 0 unsets it. "
+            "An addition of this plugin."
+        ),
+        hosts=_NO_HOST,
+    ),
+    Field(
+        name="jwks_trust_for",
+        type=FieldType.DURATION,
+        description=(
+            "How long fetched keys are trusted when they can't be fetched anew, also over a "
+            "restart: 24h unless set, 0 is for ever. Kept when left out. An addition of this "
+            "plugin."
+        ),
+        hosts=_NO_HOST,
+    ),
 )
 """Every parameter of `config`."""
 
 CONFIG_FIELDS_BY_NAME: Mapping[str, Field] = by_name(CONFIG_FIELDS)
 
 STORED_FIELDS = tuple(each for each in CONFIG_FIELDS if each.name != "skip_jwks_validation")
+
+OWN_FIELDS = ("jwks_refresh_after", "jwks_trust_for")
+"""Parameters that neither Go method has: stored and read back only once somebody set them, so that
+a client that does not know them sees what it saw."""
 
 UNBUILT = ("provider_config",)
 """Parameters that this version does not act on: refused, so that none is stored and ignored."""
@@ -186,8 +211,9 @@ class KeySourceKind(Enum):
 class Config:
     """One configuration, both Go methods' parameters; attribute names are the parameters'.
 
-    In lists and maps None is a stored null, which old data may hold. `extra` holds
-    the stored members that are none of ours.
+    In lists and maps None is a stored null, which old data may hold. Durations are
+    nanoseconds, None where they are not set. `extra` holds the stored members that are
+    none of ours.
     """
 
     oidc_discovery_url: str = ""
@@ -207,6 +233,8 @@ class Config:
     namespace_in_state: bool = False
     unsupported_critical_cert_extensions: tuple[str, ...] | None = None
     override_allowed_server_names: tuple[str, ...] | None = None
+    jwks_refresh_after: int | None = None
+    jwks_trust_for: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -229,6 +257,10 @@ class Config:
         for declared in STORED_FIELDS:
             if declared.name not in members:
                 continue
+            if declared.name in OWN_FIELDS and members[declared.name] is None:
+                # Not set; a null would be read as 0, which means something else.
+                del members[declared.name]
+                continue
             try:
                 values[declared.name] = declared.from_stored(members.pop(declared.name))
             except FieldError as error:
@@ -242,12 +274,16 @@ class Config:
     def from_request(cls, data: FieldData, stored: Config | None) -> Config:
         """What a write asks for: a full replacement of what is stored.
 
-        Only `namespace_in_state` is kept when left out (true if nothing is stored),
-        and members that are none of ours.
+        Only `namespace_in_state` is kept when left out (true if nothing is stored), what
+        is an addition of ours, and members that are none of ours.
         """
         values = {declared.name: data[declared.name] for declared in STORED_FIELDS}
         if "namespace_in_state" not in data:
             values["namespace_in_state"] = True if stored is None else stored.namespace_in_state
+        for name in OWN_FIELDS:
+            if name not in data:
+                values[name] = None if stored is None else getattr(stored, name)
+        values["jwks_refresh_after"] = values["jwks_refresh_after"] or None
         return cls(**values, extra={} if stored is None else stored.extra)
 
     def to_stored(self) -> bytes:
@@ -255,6 +291,7 @@ class Config:
         members: dict[str, Any] = {
             declared.name: declared.stored(getattr(self, declared.name))
             for declared in STORED_FIELDS
+            if self._shows(declared.name)
         }
         members.update((name, self.extra[name]) for name in self.extra if name not in members)
         return jsonutil.dumps(members).encode()
@@ -264,7 +301,7 @@ class Config:
         data = {
             declared.name: declared.read(getattr(self, declared.name))
             for declared in STORED_FIELDS
-            if not declared.sensitive
+            if not declared.sensitive and self._shows(declared.name)
         }
         data["provider_config"] = {
             name: value
@@ -272,6 +309,9 @@ class Config:
             if name not in _PROVIDER_SECRETS
         }
         return data
+
+    def _shows(self, name: str) -> bool:
+        return name not in OWN_FIELDS or getattr(self, name) is not None
 
     @property
     def key_source_kind(self) -> KeySourceKind | None:

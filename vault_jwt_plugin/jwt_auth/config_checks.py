@@ -16,10 +16,10 @@ from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.jws import ALGORITHMS
 from vault_jwt_plugin.jwt_auth.keys import parse_public_key_pem
-from vault_jwt_plugin.sdk import UserError, quoted
+from vault_jwt_plugin.sdk import NS_PER_S, InternalError, UserError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from vault_jwt_plugin.jwt_auth.jwks_pairs import JWKSPair
     from vault_jwt_plugin.jwt_auth.trust import Trust
@@ -49,6 +49,16 @@ class Prober(Protocol):
             FetchError: it can't be had, or is none.
         """
 
+    async def cluster(self, *, trust: Callable[[str], Trust]) -> None:
+        """Fetch the keys of the cluster that the server runs in.
+
+        Args:
+            trust: what its servers must show, given its CA PEM.
+
+        Raises:
+            FetchError: it runs in none, or they can't be had.
+        """
+
 
 async def check_config(
     config: Config, prober: Prober, *, tolerate_fetch_errors: bool = False
@@ -70,6 +80,7 @@ async def check_config(
     check_source(config)
     check_client(config)
     check_trust(config)
+    check_times(config)
     check_discovery_url(config)
     check_pairs(config)
     warnings = await check_keys(config, prober, tolerate_fetch_errors=tolerate_fetch_errors)
@@ -127,6 +138,18 @@ def check_trust(config: Config) -> None:
         raise UserError("invalid override_allowed_server_names: a name is empty")
 
 
+def check_times(config: Config) -> None:
+    """Keys are fetched neither all the time nor trusted for no time.
+
+    Raises:
+        UserError: a time is too short.
+    """
+    for name, shortest_s in (("jwks_refresh_after", 10), ("jwks_trust_for", 60)):
+        value_ns = getattr(config, name)
+        if value_ns and value_ns < shortest_s * NS_PER_S:
+            raise UserError(f"invalid {name}: it must be at least {shortest_s}s, or 0")
+
+
 def check_discovery_url(config: Config) -> None:
     """The discovery URL is the issuer, not the document's.
 
@@ -173,6 +196,7 @@ async def check_keys(
     Raises:
         UserError: a key that does not parse, with its place in the list.
         FetchError: keys can't be fetched.
+        InternalError: as `check_cluster`.
     """
     try:
         match config.key_source_kind:
@@ -187,6 +211,8 @@ async def check_keys(
                 await _check_key_set(config, config.jwks_url, config.jwks_ca_pem, prober)
             case KeySourceKind.MULTI_JWKS:
                 await _check_key_sets(config, parse_pairs(config.jwks_pairs or ()), prober)
+            case KeySourceKind.KUBERNETES:
+                await check_cluster(config, prober)
             case KeySourceKind.STATIC:
                 for index, pem in enumerate(config.jwt_validation_pubkeys or (), start=1):
                     parse_public_key_pem(pem, index=index)
@@ -196,6 +222,24 @@ async def check_keys(
             raise
         return (f"{error.message}; stored all the same, as skip_jwks_validation asks",)
     return ()
+
+
+async def check_cluster(config: Config, prober: Prober) -> None:
+    """The server runs in a cluster whose keys can be fetched.
+
+    Raises:
+        InternalError: it does not, or they can't, or something is set that is not the
+            cluster's (500, as in OpenBao; never only a warning).
+    """
+    for name in ("oidc_discovery_ca_pem", "jwks_ca_pem"):
+        if getattr(config, name):
+            raise InternalError(f"{name} must not be set when using the kubernetes provider")
+    try:
+        await prober.cluster(trust=config.trust)
+    except FetchError as error:
+        raise InternalError(
+            f"error checking the kubernetes provider: {error.message}", code=error.code
+        ) from error
 
 
 async def _check_key_sets(config: Config, pairs: tuple[JWKSPair, ...], prober: Prober) -> None:

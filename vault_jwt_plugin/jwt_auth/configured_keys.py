@@ -6,6 +6,7 @@ Mirrors `jwtValidator` in `backend.go` of both Go methods.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.config import Config, KeySourceKind
@@ -13,23 +14,30 @@ from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovery, fetch_key_set
 from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.key_sources import KeySource, RefreshPolicy, StaticKeys
+from vault_jwt_plugin.jwt_auth.kubernetes import Pod, fetch_cluster_keys
 from vault_jwt_plugin.jwt_auth.multi_jwks import MultiKeys
 from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
+from vault_jwt_plugin.jwt_auth.stored_keys import Origin, OriginKind
 from vault_jwt_plugin.jwt_auth.urls import shown
+from vault_jwt_plugin.sdk import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vault_jwt_plugin.jwt_auth.fetch import Fetcher
+    from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
+    from vault_jwt_plugin.jwt_auth.kubernetes import ClusterFetcher
 
 
 def build_key_source(
     config: Config,
-    fetcher: Fetcher,
+    fetcher: ClusterFetcher,
     clock: Callable[[], float],
     *,
     policy: RefreshPolicy | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    archive: KeyArchive | None = None,
+    pod: Pod | None = None,
 ) -> KeySource:
     """The key source of a configuration; fetches nothing yet.
 
@@ -37,51 +45,105 @@ def build_key_source(
         config: of the mount.
         fetcher: for the issuers' documents.
         clock: Unix seconds.
-        policy: other times than the default ones.
+        policy: times where the configuration says none; None = the default ones.
         monotonic: seconds that never go back.
+        archive: where fetched keys outlive the process; None = nowhere.
+        pod: that the server runs in; None = as the environment says.
 
     Raises:
         PublicKeyError: a stored public key can't be used.
         UserError: stored `jwks_pairs` can't be understood.
-        LoginDenied: `no_key_source`: the configuration names none, or one of a kind
-            that is not built.
+        FetchError: `not_in_cluster`: keys of a cluster are wanted, and this is no pod.
+        LoginDenied: `no_key_source`: the configuration names none.
     """
-    times = policy or RefreshPolicy()
+    if config.key_source_kind is KeySourceKind.STATIC:
+        return StaticKeys.of(config.jwt_validation_pubkeys or ())
+    pod = pod or Pod()
+    times = refresh_policy(config, policy or RefreshPolicy())
 
-    def remote(url: str, load: Callable[[], Awaitable[FetchedKeys]]) -> RemoteKeys:
-        return RemoteKeys(load, url=shown(url), policy=times, clock=clock, monotonic=monotonic)
-
-    def key_set(url: str, ca_pem: str) -> RemoteKeys:
-        trust = config.trust(ca_pem)
-        return remote(
-            url, lambda: fetch_key_set(fetcher, url, trust=trust, deadline_s=times.deadline_s)
+    def remote(origin: Origin) -> RemoteKeys:
+        store = None
+        if archive is not None:
+            store = archive.of(origin, trust_for_s=times.trust_for_s)
+        return RemoteKeys(
+            _loader(origin, config, fetcher, pod, times.deadline_s),
+            url=shown(origin.url),
+            policy=times,
+            clock=clock,
+            monotonic=monotonic,
+            store=store,
         )
 
+    sources = [remote(origin) for origin in origins(config, pod)]
+    if not sources:
+        raise LoginDenied("no_key_source", "the configuration names no source of keys")
+    # Pairs, though there may be only one: they have rules of their own.
+    return MultiKeys(sources) if config.key_source_kind is KeySourceKind.MULTI_JWKS else sources[0]
+
+
+def origins(config: Config, pod: Pod | None = None) -> tuple[Origin, ...]:
+    """What a configuration's keys are fetched from, in its order; nothing for static keys.
+
+    Args:
+        config: of the mount.
+        pod: as for `build_key_source`.
+
+    Raises:
+        UserError: as `build_key_source`.
+    """
     match config.key_source_kind:
-        case KeySourceKind.STATIC:
-            return StaticKeys.of(config.jwt_validation_pubkeys or ())
         case KeySourceKind.JWKS:
-            return key_set(config.jwks_url, config.jwks_ca_pem)
+            return (_origin(OriginKind.JWKS, config.jwks_url, config.jwks_ca_pem, config),)
         case KeySourceKind.MULTI_JWKS:
-            pairs = parse_pairs(config.jwks_pairs or ())
-            return MultiKeys([key_set(each.jwks_url, each.jwks_ca_pem) for each in pairs])
+            return tuple(
+                _origin(OriginKind.JWKS, each.jwks_url, each.jwks_ca_pem, config)
+                for each in parse_pairs(config.jwks_pairs or ())
+            )
         case KeySourceKind.DISCOVERY | KeySourceKind.OIDC_FLOW:
             # Differs from Vault: JWTs log in where the OIDC flow is configured too, as in OpenBao.
-            return remote(
-                config.oidc_discovery_url, lambda: _discovered(fetcher, config, times.deadline_s)
+            url, ca_pem = config.oidc_discovery_url, config.oidc_discovery_ca_pem
+            return (_origin(OriginKind.DISCOVERY, url, ca_pem, config),)
+        case KeySourceKind.KUBERNETES:
+            # Small files in memory: not worth a thread.
+            cluster = (pod or Pod()).cluster()
+            return (_origin(OriginKind.KUBERNETES, cluster.url, cluster.ca_pem, config),)
+    return ()
+
+
+def _origin(kind: OriginKind, url: str, ca_pem: str, config: Config) -> Origin:
+    return Origin(kind=kind, url=url, trust=config.trust(ca_pem))
+
+
+def refresh_policy(config: Config, default: RefreshPolicy) -> RefreshPolicy:
+    """When keys are fetched anew and how long they are trusted, as the configuration says."""
+    times = {
+        "refresh_after_s": config.jwks_refresh_after,
+        "trust_for_s": config.jwks_trust_for,
+    }
+    return replace(default, **{name: ns / NS_PER_S for name, ns in times.items() if ns is not None})
+
+
+def _loader(
+    origin: Origin, config: Config, fetcher: ClusterFetcher, pod: Pod, deadline_s: float
+) -> Callable[[], Awaitable[FetchedKeys]]:
+    match origin.kind:
+        case OriginKind.JWKS:
+            return lambda: fetch_key_set(
+                fetcher, origin.url, trust=origin.trust, deadline_s=deadline_s
             )
-        case _:
-            raise LoginDenied(
-                "no_key_source", "the configuration names no source of keys that is supported"
+        case OriginKind.DISCOVERY:
+            return lambda: _discovered(fetcher, origin, deadline_s)
+        case OriginKind.KUBERNETES:
+            return lambda: fetch_cluster_keys(
+                fetcher, pod, trust=config.trust, deadline_s=deadline_s
             )
 
 
-async def _discovered(fetcher: Fetcher, config: Config, deadline_s: float) -> FetchedKeys:
+async def _discovered(fetcher: Fetcher, origin: Origin, deadline_s: float) -> FetchedKeys:
     """The keys that an issuer's discovery document names, read anew each time: both may move."""
-    trust = config.trust(config.oidc_discovery_ca_pem)
     ends_at = time.monotonic() + deadline_s
     discovery = await fetch_discovery(
-        fetcher, config.oidc_discovery_url, trust=trust, deadline_s=deadline_s
+        fetcher, origin.url, trust=origin.trust, deadline_s=deadline_s
     )
     left_s = max(ends_at - time.monotonic(), 0.001)
-    return await fetch_key_set(fetcher, discovery.jwks_uri, trust=trust, deadline_s=left_s)
+    return await fetch_key_set(fetcher, discovery.jwks_uri, trust=origin.trust, deadline_s=left_s)

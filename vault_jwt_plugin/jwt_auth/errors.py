@@ -70,7 +70,8 @@ class FetchError(UserError):
 
     Codes: `bad_url`, `bad_ca_pem`, `dns`, `unreachable`, `timeout`, `tls_untrusted`,
     `tls_name`, `tls_failed`, `redirect_refused`, `http_status`, `too_large`, `not_json`,
-    `tls_critical_extension`, `not_a_key_set`, `not_discovery`, `issuer_mismatch`.
+    `tls_critical_extension`, `not_a_key_set`, `not_discovery`, `issuer_mismatch`,
+    `not_in_cluster`.
 
     Attributes:
         url: which one, without credentials and query.

@@ -12,7 +12,7 @@ from vault_jwt_plugin.jwt_auth.jwks import KeySet, NotAKeySetError, parse_key_se
 from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.fetch import Fetcher
+    from vault_jwt_plugin.jwt_auth.fetch import Document, Fetcher
     from vault_jwt_plugin.jwt_auth.trust import Trust
 
 WELL_KNOWN_PATH = "/.well-known/openid-configuration"
@@ -58,6 +58,15 @@ async def fetch_key_set(
     document = await fetcher.get_json(
         url, trust=trust, deadline_s=deadline_s, max_bytes=KEY_SET_MAX_BYTES
     )
+    return await read_key_set(document, url)
+
+
+async def read_key_set(document: Document, url: str) -> FetchedKeys:
+    """Read a JWK set that was fetched.
+
+    Raises:
+        FetchError: it is none (`not_a_key_set`).
+    """
     try:
         # In a thread: the first key loads joserfc, and a set may hold many.
         key_set = await asyncio.to_thread(parse_key_set, document.json)

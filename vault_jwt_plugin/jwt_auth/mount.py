@@ -12,17 +12,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vault_jwt_plugin.jwt_auth import config as config_module
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
+from vault_jwt_plugin.jwt_auth.cel_role import MAX_CEL_ROLES, CELRole
+from vault_jwt_plugin.jwt_auth.cel_role import STORAGE_PREFIX as CEL_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config import Config, listed
+from vault_jwt_plugin.jwt_auth.configured_keys import origins
 from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
+from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
 from vault_jwt_plugin.sdk import ReadOnlyError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from vault_jwt_plugin.jwt_auth.key_sources import KeySource
+    from vault_jwt_plugin.jwt_auth.kubernetes import Pod
+    from vault_jwt_plugin.jwt_auth.path_cel_login import PreparedCELRole
     from vault_jwt_plugin.sdk import BackendContext
 
 T = TypeVar("T")
@@ -59,12 +66,16 @@ class Mount:
     Args:
         context: what Setup gave; touched only when a request needs it.
         make_key_source: builds the key source of a configuration; does not wait.
+        prepare_cel_role: compiles what is stored under a CEL role's name.
+        pod: that the server runs in, if it does; None = as the environment says.
         monotonic: seconds that never go back.
 
     Attributes:
         storage, system, logger: the context's.
         configs: the decoded configuration, under its storage key.
         roles: roles ready for logins, by name.
+        cel_roles: CEL roles ready for logins, by name.
+        key_archive: copies of fetched keys in storage.
         writable: whether this node is known to be able to write; False until asked.
         counters: what happened here.
     """
@@ -74,6 +85,8 @@ class Mount:
         context: BackendContext,
         *,
         make_key_source: Callable[[Config], KeySource],
+        prepare_cel_role: Callable[[str, bytes], PreparedCELRole],
+        pod: Pod | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = context.storage
@@ -82,6 +95,7 @@ class Mount:
         self.writable = False
         self.counters = Counters(clock=context.clock)
         self._make_key_source = make_key_source
+        self._pod = pod
         self._keys: tuple[Config, KeySource] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
@@ -101,6 +115,20 @@ class Mount:
             capacity=MAX_ROLES,
             monotonic=monotonic,
         )
+        self.cel_roles: Cache[PreparedCELRole] = Cache(
+            read=lambda name: self._read(CEL_STORAGE_PREFIX + name),
+            decode=prepare_cel_role,
+            writable=lambda: self.writable,
+            capacity=MAX_CEL_ROLES,
+            monotonic=monotonic,
+        )
+        self.key_archive = KeyArchive(
+            context.storage,
+            writable=lambda: self.writable,
+            read_only=lambda: self.set_writable(writable=False),
+            clock=context.clock,
+            logger=context.logger,
+        )
 
     async def _read(self, key: str) -> bytes | None:
         entry = await self.storage.get(key)
@@ -115,6 +143,16 @@ class Mount:
         """
         raw = await self._read(STORAGE_PREFIX + name)
         return None if raw is None else Role.from_stored(raw)
+
+    async def read_cel_role(self, name: str) -> CELRole | None:
+        """The CEL role as stored right now, past the cache.
+
+        Raises:
+            StoredRoleError: it can't be understood.
+            StorageError: the host's storage failed.
+        """
+        raw = await self._read(CEL_STORAGE_PREFIX + name)
+        return None if raw is None else CELRole.from_stored(name, raw)
 
     async def read_config(self) -> Config | None:
         """The configuration as stored right now, past the cache.
@@ -159,8 +197,11 @@ class Mount:
                 # The host may have stored it, or may in a moment.
                 self.configs.doubt()
                 self.roles.doubt()
+                self.cel_roles.doubt()
                 raise
             self.invalidate(key)
+            if key == config_module.STORAGE_KEY:
+                self.key_archive.sweep(self._stored_keys_in_use)
             return result
 
     def _written(self, task: asyncio.Task[object]) -> None:
@@ -174,9 +215,33 @@ class Mount:
         if key == config_module.STORAGE_KEY:
             self.configs.drop_all()
             self.roles.drop_all()
+            self.cel_roles.drop_all()
             self._retire_keys()
         elif key.startswith(STORAGE_PREFIX):
             self.roles.drop(key[len(STORAGE_PREFIX) :])
+        elif key.startswith(CEL_STORAGE_PREFIX):
+            self.cel_roles.drop(key[len(CEL_STORAGE_PREFIX) :])
+        elif key.startswith(KEYS_STORAGE_PREFIX):
+            # A copy for the next start: what is in use here came from where the copy did.
+            self.key_archive.forget(key)
+
+    async def _stored_keys_in_use(self) -> Collection[str] | None:
+        """Storage keys that the configuration refers to; None when that can't be said."""
+        config = await self.read_config()
+        try:
+            return (
+                None
+                if config is None
+                else {each.storage_key for each in origins(config, self._pod)}
+            )
+        except UserError:
+            return None
+
+    def tick(self) -> None:
+        """What is due every minute: keys that are old are fetched, copies left over stored."""
+        if self._keys is not None:
+            self._keys[1].refresh()
+        self.key_archive.flush()
 
     def key_source(self, config: Config) -> KeySource:
         """The key source of this configuration; the same one as long as it is the same.
@@ -249,6 +314,7 @@ class Mount:
         if self.writable and not writable:
             self.configs.drop_all()
             self.roles.drop_all()
+            self.cel_roles.drop_all()
         self.writable = writable
 
     async def refresh_node(self) -> None:
@@ -268,8 +334,9 @@ class Mount:
         no longer answers must not keep the process.
         """
         self._ending.set()
-        await _end(self._writes)
+        await asyncio.gather(_end(self._writes), self.key_archive.close(within_s=WRITES_END_S))
         self._retire_keys()
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self.configs.close()
         await self.roles.close()
+        await self.cel_roles.close()
