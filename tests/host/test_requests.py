@@ -493,6 +493,36 @@ def test_body_too_large(monkeypatch):
     run(go)
 
 
+@pytest.mark.parametrize(
+    "body",
+    ['{"a":[' + "1.1," * 20_000 + "1]}", '{"a":[' + "[{}]" * 20_000, '{"user":"' + "," * 70_000],
+    ids=["numbers", "brackets", "commas in text"],
+)
+def test_bodies_of_very_many_values(body):
+    """Millions of numbers are decoded in seconds, in which nobody else is answered."""
+
+    async def go():
+        host = Host(ToyBackend)
+        await host.setup()
+        reply = await host.request("update", "login", data=body)
+        assert json.loads(reply.response.data) == {
+            "error": "request body has more than 20000 commas and brackets"
+        }
+
+    run(go)
+
+
+def test_a_large_body_of_few_values():
+    async def go():
+        host = Host(ToyBackend)
+        await host.setup()
+        data = json.dumps({"user": "bob", "a": "x" * 1_000_000, "b": list(range(15_000))})
+        reply = await host.request("update", "login", data=data)
+        assert reply.response.auth.display_name == "bob"
+
+    run(go)
+
+
 def test_cancelled_requests_cancel_their_callbacks():
     cancelled = asyncio.Event()
 

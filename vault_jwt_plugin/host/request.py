@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 MAX_DATA_CHARS = 16 * 1024 * 1024
 """Largest request body that is decoded, in characters; hosts pass on up to 32 MiB."""
 
+MAX_DATA_VALUES = 20_000
+"""Commas and brackets in a request body that is decoded: a bound of its values. Of numbers alone
+16 MiB hold millions, which take seconds; an unauthenticated caller would hold up everybody."""
+
+_UNCOUNTED_CHARS = 64 * 1024
+"""A body of this length can't hold so many values that counting them pays."""
+
 OPERATIONS: Mapping[str, Operation] = {operation.value: operation for operation in Operation}
 """Operation by its name on the wire."""
 
@@ -122,6 +129,8 @@ def _decode(text: str) -> Mapping[str, Any]:
         return _NO_DATA
     if len(text) > MAX_DATA_CHARS:
         raise RequestDataError(f"request body has more than {MAX_DATA_CHARS} characters")
+    if len(text) > _UNCOUNTED_CHARS and sum(map(text.count, ",[{")) > MAX_DATA_VALUES:
+        raise RequestDataError(f"request body has more than {MAX_DATA_VALUES} commas and brackets")
     try:
         data = jsonutil.loads(text)
     except jsonutil.JSONError as error:
