@@ -223,7 +223,7 @@ async def test_no_secrets(mount):
 
 def test_it_needs_a_token():
     backend = factory(make_context())
-    assert backend.unauthenticated == ("login",)
+    assert [each for each in backend.unauthenticated if each[:1] in {"s", "+", "*"}] == []
     path = backend.route("status")
     assert path is not None
     assert path.pattern == "status"
