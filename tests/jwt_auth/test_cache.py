@@ -5,6 +5,7 @@ import gc
 
 import pytest
 
+from vault_jwt_plugin.jwt_auth import cache as cache_module
 from vault_jwt_plugin.jwt_auth.cache import DOUBT_S, Cache
 from vault_jwt_plugin.sdk import InternalError, StorageError
 
@@ -296,5 +297,90 @@ def test_closing_cancels_reads_under_way():
             await caller
         assert len(cache) == 0
         assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(scenario())
+
+
+def held(cache):
+    return list(cache._hot), list(cache._cold)
+
+
+def test_the_least_recently_used_are_kept_as_stored(monkeypatch):
+    monkeypatch.setattr(cache_module, "MAX_DECODED_BYTES", 4)
+
+    async def scenario():
+        store = Store(a="11", b="22", c="33", d="44")
+        cache = store.cache()
+        for name in "abcd":
+            await cache.get(name)
+        assert held(cache) == (["c", "d"], ["a", "b"])
+        assert (len(cache), "a" in cache, "d" in cache, "x" in cache) == (4, True, True, False)
+        store.decoded = 0
+        # Decoded anew when asked for, without a read; then it is among the first.
+        assert cache.get_cached("a") == ["a", "11"]
+        assert held(cache) == (["d", "a"], ["b", "c"])
+        assert cache.get_cached("a") is cache.get_cached("a")
+        assert (store.decoded, store.reads) == (1, ["a", "b", "c", "d"])
+        cache.drop("b")
+        cache.drop("a")
+        assert held(cache) == (["d"], ["c"])
+        assert (cache._hot_bytes, cache._bytes) == (2, 4)
+        cache.drop_all()
+        assert (held(cache), len(cache)) == (([], []), 0)
+        assert (cache._hot_bytes, cache._bytes) == (0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_one_is_always_kept_decoded(monkeypatch):
+    monkeypatch.setattr(cache_module, "MAX_DECODED_BYTES", 1)
+    monkeypatch.setattr(cache_module, "MAX_BYTES", 1)
+
+    async def scenario():
+        store = Store(a="11", b="22")
+        cache = store.cache()
+        first = await cache.get("a")
+        assert cache.get_cached("a") is first
+        await cache.get("b")
+        assert held(cache) == (["b"], [])
+
+    asyncio.run(scenario())
+
+
+def test_all_together_are_bounded_in_bytes_and_in_number(monkeypatch):
+    monkeypatch.setattr(cache_module, "MAX_DECODED_BYTES", 4)
+    monkeypatch.setattr(cache_module, "MAX_BYTES", 8)
+
+    async def scenario():
+        store = Store(a="11", b="22", c="33", d="44", e="5555")
+        cache = store.cache()
+        for name in "abcde":
+            await cache.get(name)
+        assert held(cache) == (["e"], ["c", "d"])
+        cache = store.cache(capacity=2)
+        for name in "abc":
+            await cache.get(name)
+        assert held(cache) == (["b", "c"], [])
+
+    asyncio.run(scenario())
+
+
+def test_what_is_kept_as_stored_is_read_again_where_writes_may_be_missed(monkeypatch):
+    monkeypatch.setattr(cache_module, "MAX_DECODED_BYTES", 2)
+
+    async def scenario():
+        store = Store(a="11", b="22")
+        store.writable = False
+        cache = store.cache()
+        for name in "ab":
+            await cache.get(name)
+        assert held(cache) == (["b"], ["a"])
+        store.now += 1
+        assert cache.get_cached("a") is None
+        store.entries["a"] = b"33"
+        assert await cache.get("a") == ["a", "33"]
+        del store.entries["b"]
+        assert await cache.get("b") is None
+        assert held(cache) == (["a"], [])
 
     asyncio.run(scenario())

@@ -101,6 +101,10 @@ def glob_matches(parts: Sequence[str], text: str) -> bool:
     return True
 
 
+# Roles are kept by the thousand, and most bound claims hold one kind of value.
+_NONE: frozenset[Any] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundClaim:
     """One entry of `bound_claims`, compiled.
@@ -142,11 +146,11 @@ class BoundClaim:
         texts = [value for value in values if isinstance(value, str)]
         return cls(
             path=path,
-            texts=frozenset(texts if not glob else (text for text in texts if "*" not in text)),
+            texts=frozenset(text for text in texts if not (glob and "*" in text)) or _NONE,
             globs=tuple(tuple(text.split("*")) for text in texts if glob and "*" in text),
-            bools=frozenset(value for value in values if isinstance(value, bool)),
+            bools=frozenset(value for value in values if isinstance(value, bool)) or _NONE,
             # Go compares the literals' text: 42.0 equals no truncated number, so it never matches.
-            numbers=frozenset(value for value in values if _is_integer(value)),
+            numbers=frozenset(value for value in values if _is_integer(value)) or _NONE,
         )
 
     def check(self, claims: VerifiedClaims) -> None:
