@@ -38,7 +38,7 @@ MAX_ROLES = 10_000
 MAX_DECODED_BYTES = 1024 * 1024
 """Stored bytes of the entries that are kept decoded, about 1,000 roles; one always is."""
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 12 * 1024 * 1024
 """Stored bytes of all entries that are kept; one always is."""
 
 DOUBT_S = 60.0
