@@ -29,6 +29,13 @@ def test_other_texts_pass(text):
     assert not is_read_only(text)
 
 
+@pytest.mark.parametrize("longer", ["\u00df", "\u0130", "\ufb03"], ids=["sz", "i dot", "ffi"])
+@pytest.mark.parametrize("phrase", READ_ONLY_PHRASES)
+def test_letters_that_folding_makes_longer_move_nothing(phrase, longer):
+    text = f"{longer * 60} {phrase} {longer}"
+    assert harmless(text) == f"{longer * 60} (text left out) {longer}"
+
+
 @given(st.lists(st.sampled_from([*HOST_PHRASES, " ", "x", "\u017f", "\u0130", "cannot write to "])))
 def test_whatever_is_put_together(parts):
     text = harmless("".join(parts))
