@@ -29,3 +29,11 @@ def test_phrases_are_left_out(phrase):
     assert holds_host_phrase(f"x {phrase.upper()} y")
     assert quoted(f"x {phrase} y") == "(text left out)"
     assert not holds_host_phrase(phrase[:-1])
+
+
+def test_what_is_not_shown_is_not_looked_at():
+    """Else a caller could have 16 MiB folded for each message."""
+    assert quoted("x" * 128 + HOST_PHRASES[0]) == '"' + "x" * 128 + '…"'
+    shown = quoted("x" * 120 + HOST_PHRASES[0])
+    assert shown == '"' + "x" * 120 + HOST_PHRASES[0][:8] + '…"'
+    assert quoted("x" * (128 - len(HOST_PHRASES[0])) + HOST_PHRASES[0] + "x") == "(text left out)"

@@ -59,9 +59,9 @@ def quoted(text: str) -> str:
     Args:
         text: what the caller sent; never a token, a code or a secret.
     """
-    if holds_host_phrase(text):
-        return "(text left out)"
     cut = text[:MAX_QUOTED_CHARS]
+    if holds_host_phrase(cut):
+        return "(text left out)"
     shown = "".join(
         _ESCAPES.get(char) or (char if char.isprintable() else f"\\u{ord(char):04x}")
         for char in cut
