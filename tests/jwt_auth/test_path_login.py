@@ -134,8 +134,9 @@ def test_checks_in_their_order():
         ("-", '"-"'),
         ("/" * 200, '"' + "/" * 128 + '…"'),
         ("node is not the leader", "(text left out)"),
+        ("a" * 32_769, '"' + "a" * 128 + '…"'),
     ],
-    ids=["up", "slash", "dash", "long", "host phrase"],
+    ids=["up", "slash", "dash", "long", "host phrase", "longer than any key"],
 )
 def test_names_that_no_role_has_are_not_asked_for(role, shown):
     async def scenario(mounted):
@@ -537,8 +538,8 @@ def test_renew_with_all_known_answers_at_once():
         ),
         (
             {"role": "demo", "role_type": "cel"},
-            "renew_role_type",
-            'role type "cel" is not supported during renewal',
+            "renew_role_unknown",
+            'CEL role "demo" does not exist during renewal',
         ),
         (
             {"role": "demo", "role_type": []},

@@ -225,9 +225,12 @@ ROLE_FIELDS: tuple[Field, ...] = (
 
 ROLE_FIELDS_BY_NAME: Mapping[str, Field] = by_name(ROLE_FIELDS)
 
+MAX_NAME_CHARS = 32 * 1024
+"""Longest name that is looked for: Raft storage takes no longer key. A login may send 16 MiB."""
+
 _NAME = re.compile(NAME_PATTERN, re.ASCII)
 
 
 def valid_name(name: str) -> bool:
     """Whether a role can have this name: the path that writes one takes no other."""
-    return _NAME.fullmatch(name) is not None
+    return len(name) <= MAX_NAME_CHARS and _NAME.fullmatch(name) is not None
