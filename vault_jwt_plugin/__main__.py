@@ -29,9 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _jwt_backend(context: BackendContext) -> Backend:
     # Here and not above: the method brings the JOSE and HTTP libraries, which a start, a probe and
     # --help need not wait for.
+    from vault_jwt_plugin.host.messages import AuthMessages
     from vault_jwt_plugin.jwt_auth.backend import factory
 
-    return factory(context)
+    return factory(context, AuthMessages())
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def test_a_registration_probe_has_neither_storage_nor_system_view():
 
 def test_special_paths():
     backend = factory(make_context())
-    assert backend.unauthenticated == ("login",)
+    assert backend.unauthenticated == ("login", "cel/login")
     assert backend.seal_wrap_storage == ("config",)
     assert backend.root == ()
     assert backend.local_storage == ()

@@ -182,6 +182,46 @@ def verify(
     Raises:
         LoginDenied: a check said no.
     """
+    claims, audience = verify_claims(
+        token,
+        config,
+        keys,
+        now,
+        subject=prepared.role.bound_subject,
+        audiences=prepared.audiences,
+        leeways=prepared.leeways,
+    )
+    check_unbound_audience(audience, prepared.audiences)
+    return claims
+
+
+def verify_claims(
+    token: UnverifiedToken,
+    config: Config,
+    keys: Sequence[VerificationKey],
+    now: float,
+    *,
+    subject: str,
+    audiences: frozenset[str],
+    leeways: Leeways,
+) -> tuple[VerifiedClaims, list[str] | None]:
+    """What native and CEL roles ask of a token alike, whatever else they look at.
+
+    Args:
+        token: opened.
+        config: of the mount.
+        keys: candidates for the token's header, all of which may be tried.
+        now: Unix seconds.
+        subject: which `sub` must be; "" binds nothing.
+        audiences: of which `aud` must name one; empty binds nothing.
+        leeways: of the role.
+
+    Returns:
+        The claims, and the audiences among them; None without `aud`.
+
+    Raises:
+        LoginDenied: a check said no.
+    """
     # Go looks at the algorithm after the signature. Before it, a token that could never pass
     # triggers no fetch of keys; both have to say yes either way.
     check_algorithm(token, config.jwt_supported_algs)
@@ -191,11 +231,10 @@ def verify(
     audience = check_registered_types(claims)
     dates = Dates.of(claims)
     check_issuer(claims, config.bound_issuer)
-    check_subject(claims, prepared.role.bound_subject)
-    check_bound_audience(audience, prepared.audiences)
-    check_time(dates, prepared.leeways, now)
-    check_unbound_audience(audience, prepared.audiences)
-    return claims
+    check_subject(claims, subject)
+    check_bound_audience(audience, audiences)
+    check_time(dates, leeways, now)
+    return claims, audience
 
 
 def grant(claims: VerifiedClaims, prepared: PreparedRole, connection: Connection | None) -> Auth:

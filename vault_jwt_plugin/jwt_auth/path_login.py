@@ -269,7 +269,7 @@ class LoginPath:
             raise InternalError(
                 "failed to fetch role_name during renewal", code="renew_without_role"
             )
-        # Vault's method writes no type, OpenBao's and ours "native"; CEL roles are not built.
+        # Vault's method writes no type, OpenBao's and ours "native"; for CEL roles see `CELPaths`.
         role_type = auth.internal_data.get("role_type", "")
         if role_type not in ("", "native"):
             shown = quoted(role_type) if isinstance(role_type, str) else kind_of(role_type)

@@ -1,0 +1,93 @@
+"""The protocol's messages for a backend that lets others make them: programs in CEL.
+
+Mirrors `ProtoAuthToLogicalAuth` (`sdk/plugin/pb/translation.go`), which OpenBao's
+CEL roles use too. What a backend needs of this, it says itself (`CELMessages`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
+
+from vault_jwt_plugin.host.auth import auth_from_pb
+from vault_jwt_plugin.pb import backend_pb2
+from vault_jwt_plugin.sdk import jsonutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf import descriptor_pool
+
+    from vault_jwt_plugin.pb import logical_pb2
+    from vault_jwt_plugin.sdk.request import Auth
+
+
+class AuthMessages:
+    """`pb.Auth`, and JSON as messages."""
+
+    @property
+    def descriptor_pool(self) -> descriptor_pool.DescriptorPool:
+        """The pool that the generated modules are in."""
+        pool: descriptor_pool.DescriptorPool = backend_pb2.DESCRIPTOR.pool
+        return pool
+
+    def struct(self, members: Mapping[str, Any]) -> Struct:
+        """A JSON object as a message; numbers must be `float`.
+
+        Raises:
+            ValueError: what JSON has no form for.
+        """
+        message = Struct()
+        message.update(members)
+        return message
+
+    def value(self, value: Any) -> Value:
+        """A JSON value as a message; numbers must be `float`."""
+        match value:
+            case None:
+                return Value(null_value=NULL_VALUE)
+            case bool():
+                return Value(bool_value=value)
+            case str():
+                return Value(string_value=value)
+            case float():
+                return Value(number_value=value)
+            case list():
+                return Value(list_value=ListValue(values=map(self.value, value)))
+            case _:
+                return Value(struct_value=self.struct(value))
+
+    def held(self, holder: logical_pb2.EventData) -> dict[str, Any]:
+        """The map that an event's metadata is, as decoded JSON."""
+        return _object(holder.metadata)
+
+    def has_issue_time(self, auth: backend_pb2.Auth) -> bool:
+        """Whether lease options say when they begin; Go refuses those that do not."""
+        return not auth.HasField("lease_options") or auth.lease_options.HasField("issue_time")
+
+    def auth(self, auth: backend_pb2.Auth) -> Auth:
+        """The SDK's value of the message, without loss.
+
+        Raises:
+            ValueError: `internal_data` is not the JSON text of an object, or of null.
+        """
+        if auth.internal_data and not isinstance(jsonutil.loads(auth.internal_data), dict | None):
+            raise ValueError("internal_data is no JSON object")
+        return auth_from_pb(auth)
+
+
+def _object(message: Struct) -> dict[str, Any]:
+    return {name: _plain(member) for name, member in message.fields.items()}
+
+
+def _plain(message: Value) -> Any:
+    match message.WhichOneof("kind"):
+        case "struct_value":
+            return _object(message.struct_value)
+        case "list_value":
+            return [_plain(element) for element in message.list_value.values]
+        case "null_value" | None:
+            return None
+        case kind:
+            return getattr(message, kind)

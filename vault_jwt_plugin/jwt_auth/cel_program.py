@@ -1,0 +1,313 @@
+"""CEL programs: checked when written, compiled once per cached role, evaluated at logins.
+
+Mirrors `validateCelProgram` and `runCelProgram` of OpenBao's `path_cel_role.go`
+and `path_cel_login.go`. An evaluation that goes wrong in any way denies the
+login: the library gives errors back as values, so only a value whose type is
+that of `pb.Auth` ever grants.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from vault_jwt_plugin.jwt_auth import _cel_library
+from vault_jwt_plugin.jwt_auth._cel_ast import ASTError, decode, encode
+from vault_jwt_plugin.jwt_auth._cel_compose import compose
+from vault_jwt_plugin.jwt_auth._cel_environment import VARIABLES, Environment
+from vault_jwt_plugin.jwt_auth._cel_values import Plain, TooLargeError
+from vault_jwt_plugin.jwt_auth.cel_errors import CELProgramError
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.sdk import (
+    CIDRError,
+    TokenType,
+    holds_host_phrase,
+    parse_cidrs,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vault_jwt_plugin.jwt_auth._cel_ast import Node
+    from vault_jwt_plugin.jwt_auth.cel_messages import CELMessages
+    from vault_jwt_plugin.jwt_auth.cel_role import Program
+    from vault_jwt_plugin.sdk import Auth
+
+INLINE_ITEMS = 256
+"""Claims with more members and elements than this are evaluated in a thread."""
+
+INLINE_CHARS = 8192
+"""Claims with more characters than this are evaluated in a thread."""
+
+AUTH = "pb.Auth"
+
+MAX_DETAIL_CHARS = 512
+"""Longest part of the library's message that is shown, in characters."""
+
+_ERROR_LINE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_MISSING_KEY = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
+_OVERLOAD = re.compile(r"No matching overloads found : ([\w@.$\[\]?:!<>=+*/%&|, ()-]{1,200})")
+
+
+class CELEngine:
+    """CEL for one mount; loads the library at its first use.
+
+    Args:
+        messages: of the host protocol.
+    """
+
+    def __init__(self, messages: CELMessages) -> None:
+        self._messages = messages
+        self._environment = Environment(messages)
+
+    async def ready(self) -> None:
+        """Load the library, if no one has yet, without holding up the event loop.
+
+        Raises:
+            CELUnavailableError: it can't be loaded.
+        """
+        await _cel_library.load_beside()
+
+    def check(self, program: Program) -> None:
+        """The checks of a write, in OpenBao's order.
+
+        The variables are only parsed; the program's own expression is type-checked too.
+
+        Raises:
+            CELProgramError: it can't be used.
+            CELUnavailableError: the library can't be loaded.
+        """
+        self.compile(program)
+        names = {variable.name for variable in program.variables}
+        if hidden := names.intersection(VARIABLES):
+            raise CELProgramError(
+                "cel_variable",
+                f"cel_program has a variable {quoted(min(hidden))}, which is the name of what "
+                "every program is given",
+            )
+        if dotted := [name for name in names if "." in name]:
+            raise CELProgramError(
+                "cel_unsupported",
+                f"cel_program has a variable {quoted(min(dotted))}: names with dots are not "
+                "supported",
+            )
+        try:
+            self._environment.with_variables(names).compile(program.expression)
+        except RuntimeError as error:
+            raise _program_error("cel_type", error, _EXPRESSION, program.expression) from None
+
+    def compile(self, program: Program) -> CompiledProgram:
+        """Compile without type checks, as a stored program is: it was checked when written.
+
+        Raises:
+            CELProgramError: it can't be used.
+            CELUnavailableError: the library can't be loaded.
+        """
+        variables = [
+            (each.name, self._parsed(each.expression, each.name)) for each in program.variables
+        ]
+        result = self._parsed(program.expression)
+        try:
+            composed = encode(compose(variables, result))
+            expression = self._environment.plain.deserialize(composed)
+        except (RuntimeError, RecursionError):
+            raise CELProgramError(
+                "cel_too_large",
+                "cel_program is nested too deeply, its variables counted with it",
+            ) from None
+        return CompiledProgram(
+            expression=expression,
+            kinds=self._environment.library.Type,
+            messages=self._messages,
+            source="\n".join((program.expression, *(e.expression for e in program.variables))),
+        )
+
+    def _parsed(self, source: str, variable: str | None = None) -> Node:
+        part = _EXPRESSION if variable is None else f"cel_program variable {quoted(variable)}"
+        try:
+            serialized = self._environment.plain.compile(source, disable_check=True).serialize()
+            return decode(serialized)
+        except RuntimeError as error:
+            raise _program_error("cel_syntax", error, part, source) from None
+        except (ASTError, RecursionError) as error:
+            raise CELProgramError(
+                "cel_unsupported", f"{part} can't be read: {error}", part=part
+            ) from None
+
+
+_EXPRESSION = "cel_program.expression"
+
+
+def _program_error(code: str, error: RuntimeError, part: str, source: str) -> CELProgramError:
+    """The library's message with what it quotes taken out: position and reason stay."""
+    match = _ERROR_LINE.search(str(error))
+    if match is None:
+        detail = str(error).partition("\n")[0].partition(": ")[2] or "it can't be compiled"
+    else:
+        line, column, reason = match.groups()
+        detail = reason.removesuffix(" (in container '')")
+        if int(line) <= source.count("\n") + 1:
+            detail = f"line {line}, column {int(column)}: {detail}"
+    if len(detail) > MAX_DETAIL_CHARS:
+        detail = f"{detail[:MAX_DETAIL_CHARS]}…"
+    if holds_host_phrase(detail):
+        detail = "(text left out)"
+    return CELProgramError(code, f"{part}: {detail}", part=part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a program is evaluated over.
+
+    Attributes:
+        data: by variable, as the library takes it.
+        is_large: whether an evaluation may take so long that it belongs in a thread.
+    """
+
+    data: Mapping[str, Any]
+    is_large: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledProgram:
+    """A program ready for logins; safe to evaluate in several threads at once.
+
+    Attributes:
+        expression: the library's `Expression` of the whole program.
+        kinds: the library's `Type`.
+        messages: of the host protocol.
+        source: every expression's text.
+    """
+
+    expression: Any
+    kinds: Any
+    messages: CELMessages
+    source: str
+
+    def inputs(self, claims: Mapping[str, Any], *, now: float, operation: str) -> Inputs:
+        """Make ready what is evaluated over.
+
+        Args:
+            claims: of a verified token.
+            now: Unix seconds.
+            operation: `update` or `alias-lookahead`.
+
+        Raises:
+            LoginDenied: `cel_claims_too_large`.
+        """
+        counting = Plain()
+        try:
+            members = counting.value(dict(claims))
+        except TooLargeError as error:
+            raise LoginDenied(
+                "cel_claims_too_large",
+                f"the token's claims are too large for a CEL role: {error}",
+            ) from None
+        return Inputs(
+            data={
+                "claims": self.messages.struct(members),
+                "now": datetime.fromtimestamp(now, UTC),
+                "operation": operation,
+            },
+            is_large=counting.items > INLINE_ITEMS or counting.chars > INLINE_CHARS,
+        )
+
+    def evaluate(self, inputs: Inputs, role: str) -> Auth:
+        """Evaluate, and read the outcome. The library lets other threads run meanwhile.
+
+        Args:
+            inputs: as `inputs` made them.
+            role: the role's name, for texts and for the lease.
+
+        Raises:
+            LoginDenied: `cel_denied` (false), `cel_denied_text` (a text), `cel_result`
+                (anything else but `pb.Auth`), `cel_evaluation` (an error), `cel_auth` (a
+                `pb.Auth` that can't be granted).
+        """
+        try:
+            value = self.expression.eval(data=inputs.data)
+        except RuntimeError as error:
+            raise self._failed(role, str(error)) from None
+        kind = value.type()
+        # The type first, and nothing of a value whose type is not one of these four.
+        if kind.is_message() and kind.name() == AUTH:
+            return self._granted(role, value.value())
+        if kind == self.kinds.BOOL and value.value() is False:
+            raise LoginDenied("cel_denied", f"CEL role {quoted(role)} denied the login")
+        if kind == self.kinds.STRING:
+            raise LoginDenied(
+                "cel_denied_text",
+                f"CEL role {quoted(role)} denied the login: {quoted(value.value())}",
+            )
+        if kind == self.kinds.ERROR:
+            raise self._failed(role, repr(value))
+        raise LoginDenied(
+            "cel_result",
+            f"the program of CEL role {quoted(role)} gave neither pb.Auth nor false nor a text",
+            expected="pb.Auth, false or a text",
+            received=kind.name(),
+        )
+
+    def _failed(self, role: str, message: str) -> LoginDenied:
+        return LoginDenied(
+            "cel_evaluation",
+            f"the program of CEL role {quoted(role)} failed: {self._reason(message)}",
+        )
+
+    def _reason(self, message: str) -> str:
+        """What went wrong, without anything that came from the token."""
+        if (missing := _MISSING_KEY.search(message)) is not None:
+            key = missing.group(1)
+            # The key may be a claim's value; one that the program spells out is not.
+            return f"no such key: {quoted(key)}" if key in self.source else "no such key"
+        if (overload := _OVERLOAD.search(message)) is not None:
+            return f"no such overload: {overload.group(1)}"
+        return next((said for text, said in _REASONS if text in message), "an evaluation error")
+
+    def _granted(self, role: str, message: Any) -> Auth:
+        def refuse(why: str) -> LoginDenied:
+            return LoginDenied(
+                "cel_auth", f"the program of CEL role {quoted(role)} made a pb.Auth {why}"
+            )
+
+        if not self.messages.has_issue_time(message):
+            raise refuse("whose lease_options have no issue_time (issue_time: now)")
+        try:
+            auth = self.messages.auth(message)
+        except ValueError:
+            raise refuse("whose internal_data is not the JSON text of an object") from None
+        try:
+            cidrs = parse_cidrs(list(auth.bound_cidrs))
+        except CIDRError:
+            raise refuse("with bound_cidrs that are no addresses") from None
+        if not isinstance(auth.token_type, TokenType):
+            raise refuse("with a token_type that does not exist")
+        if auth.alias is not None and not auth.alias.name:
+            raise refuse("whose alias has no name")
+        return replace(
+            auth,
+            bound_cidrs=cidrs,
+            internal_data={**auth.internal_data, "role": role, "role_type": "cel"},
+        )
+
+
+_REASONS = (
+    ("divide by zero", "division by zero"),
+    ("modulus by zero", "division by zero"),
+    ("Iteration budget exceeded", "it took more than 10,000 steps"),
+    ("Index error", "an index beyond the end of a list"),
+    ("a list would be too long", "a list would be too long"),
+    ("a text would be too long", "a text would be too long"),
+    ("decoded JSON is too large", "decoded JSON is too large"),
+    ("Failed to parse serialized data", "a value nested too deeply"),
+    ("overflow", "a number, time or duration out of range"),
+    ("type conversion error", "a value of a type that its field can't hold"),
+    ("invalid regular expression", "an invalid regular expression"),
+    ("Timestamp conversion failed", "a text that is no timestamp"),
+    ("Duration conversion failed", "a text that is no duration"),
+    ("cannot convert", "a value that can't be converted"),
+    ("optional.none() dereference", "the value of an optional that has none"),
+)
