@@ -46,6 +46,21 @@ _CURVES = {"secp256r1": ("P-256", "ES256", 32), "secp384r1": ("P-384", "ES384", 
 }
 
 
+# Encodings of the points of order 8 and less, their sign bit cleared: with such a key a signature
+# of zeros verifies for many texts, so anybody could sign (libsodium's `has_small_order`).
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(encoded)
+    for encoded in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+
 MAX_PEM_CHARS = 64 * 1024
 """Longest text of one key, in characters."""
 
@@ -165,6 +180,10 @@ def from_public_key(public_key: Any, *, kid: str | None = None) -> VerificationK
         verifier = _ecdsa_verifier(public_key, alg, size)
         return VerificationKey(kid=kid, kind=kind, verifiers={alg: verifier})
     if isinstance(public_key, ed25519.Ed25519PublicKey):
+        raw = public_key.public_bytes_raw()
+        # Differs from Vault: Go's crypto/ed25519 takes these.
+        if raw[:31] + bytes((raw[31] & 0x7F,)) in _SMALL_ORDER:
+            raise UnusableKeyError("it is a point of small order: anybody could sign with it")
         return VerificationKey(kid=kid, kind="Ed25519", verifiers={"EdDSA": public_key.verify})
     raise UnusableKeyError("it is none of RSA, ECDSA, Ed25519")
 
@@ -174,7 +193,10 @@ def _rsa_verifiers(key: RSAPublicKey) -> dict[str, Verifier]:
         raise UnusableKeyError(
             f"its RSA modulus has {key.key_size} bits, should have {MIN_RSA_BITS} to {MAX_RSA_BITS}"
         )
-    if key.public_numbers().e > MAX_RSA_EXPONENT:
+    numbers = key.public_numbers()
+    if numbers.n % 2 == 0:
+        raise UnusableKeyError("its RSA modulus is even")
+    if numbers.e > MAX_RSA_EXPONENT:
         raise UnusableKeyError("its RSA exponent is too large")
     verifiers: dict[str, Verifier] = {}
     for alg, (padding, algorithm) in _rsa_schemes().items():
