@@ -1,0 +1,224 @@
+"""The paths of a mount that issue tokens, and an attacker's attempts on each of them.
+
+Every rule is tried on every path: a rule enforced on one and forgotten on another is how most
+vulnerabilities of this method came about. A new path joins by one entry in `PATHS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import tracemalloc
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.jwt_auth import tokens
+from tests.jwt_auth.mounted import Mounted
+from vault_jwt_plugin.sdk import LogicalError, Operation, PermissionDenied, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vault_jwt_plugin.sdk import Auth, Response
+
+MARK = "mArKeD-sEcReT"
+"""In every hostile token's claims: what must be found nowhere."""
+
+CLAIMS: Mapping[str, Any] = {
+    "iss": "https://issuer.example",
+    "sub": "me",
+    "aud": "vault",
+    "iat": tokens.NOW,
+    "exp": tokens.NOW + 60,
+    "mark": MARK,
+}
+
+LONGEST_S = 5.0
+"""For one attempt, on a busy machine; most take a millisecond."""
+
+MOST_BYTES = 48 * 1024 * 1024
+"""Peak of memory that one attempt may allocate."""
+
+LONGEST_MESSAGE_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuingPath:
+    """One path that issues tokens for JWTs.
+
+    Attributes:
+        name: For test ids.
+        login: The path of logins.
+        role: The path of its role `demo`.
+        parameters: Of a role that binds nothing but what a test adds.
+    """
+
+    name: str
+    login: str
+    role: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    async def write_role(self, mounted: Mounted, **parameters: Any) -> None:
+        """Write the role, with these parameters beside the usual ones."""
+        await mounted.write(self.role, {**self.parameters, **parameters})
+
+    async def attempt(
+        self, mounted: Mounted, jwt: Any, operation: Operation = Operation.UPDATE, **request: Any
+    ) -> Response:
+        """One login."""
+        data = {"role": "demo", "jwt": jwt}
+        answer: Response | None = await mounted.ask(operation, self.login, data, **request)
+        assert answer is not None
+        return answer
+
+
+NATIVE = IssuingPath(
+    name="login",
+    login="login",
+    role="role/demo",
+    parameters={"role_type": "jwt", "user_claim": "sub", "token_policies": "p"},
+)
+
+PATHS = (NATIVE,)
+
+on_every_path = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+
+STATIC_KEYS = [
+    tokens.public_pem(tokens.key_for(alg)) for alg in ("RS256", "ES256", "ES384", "ES512", "EdDSA")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """What an attempt came to."""
+
+    code: str
+    message: str
+    is_forbidden: bool
+
+
+async def login(
+    path: IssuingPath,
+    jwt: Any,
+    *,
+    config: Mapping[str, Any] | None = None,
+    documents: Mapping[str, Any] | None = None,
+    now: float | None = None,
+    **parameters: Any,
+) -> Auth | Denied:
+    """One login on a mount of its own; a fault (HTTP 500) fails the test.
+
+    Args:
+        path: Which way.
+        jwt: What is sent.
+        config: Of the mount; None = static keys of every kind.
+        documents: URL -> what the issuer serves.
+        now: Unix seconds; None = when CLAIMS are good.
+        parameters: Of the role.
+    """
+    async with Mounted() as mounted:
+        if now is not None:
+            mounted.now = now
+        mounted.fetcher.documents.update(documents or {})
+        await mounted.write("config", config or {"jwt_validation_pubkeys": STATIC_KEYS})
+        await path.write_role(mounted, **parameters)
+        return await attempt(path, mounted, jwt)
+
+
+async def attempt(path: IssuingPath, mounted: Mounted, jwt: Any, **request: Any) -> Auth | Denied:
+    """One login on a mount that is there."""
+    try:
+        answer = await path.attempt(mounted, jwt, **request)
+    except UserError as error:
+        return Denied(code=error.code, message=error.message, is_forbidden=False)
+    except PermissionDenied as error:
+        return Denied(code=error.code, message="", is_forbidden=True)
+    except LogicalError as error:
+        pytest.fail(f"an attacker brought about a fault: {error!r}")
+    # CVE-2026-46405: an error beside a grant hid the token, and it was valid.
+    assert answer.auth is not None
+    assert not answer.data
+    return answer.auth
+
+
+def fragments(jwt: Any) -> list[str]:
+    """What would betray a token if it were found somewhere: its longer parts, and the mark."""
+    parts = jwt.split(".") if isinstance(jwt, str) else []
+    return [MARK, *(part[:64] for part in parts if len(part) >= 12)]
+
+
+class _Records(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = getattr(record, "fields", {})
+        error = record.exc_info[1] if record.exc_info else None
+        self.texts.append(f"{record.getMessage()} {fields!r} {error!r}")
+
+
+@contextmanager
+def nothing_logged(*secrets: str) -> Iterator[list[str]]:
+    """Nothing in the block logs any of these texts, at any level, before any redaction.
+
+    Yields:
+        The log lines, growing.
+    """
+    records = _Records()
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(records)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield records.texts
+    finally:
+        root.removeHandler(records)
+        root.setLevel(level)
+    for text in records.texts:
+        for secret in secrets:
+            assert secret not in text, text
+
+
+def check_denied(
+    path: IssuingPath, jwt: Any, code: str, *, run: Any = None, **arguments: Any
+) -> Denied:
+    """The token is denied with this code, in bounded time and memory, and told nowhere.
+
+    Args:
+        path: Which way it is tried.
+        jwt: The hostile token.
+        code: Stable, for this reason.
+        run: Makes the attempt instead of `login`.
+        arguments: Of `login`.
+    """
+    secrets = fragments(jwt)
+    attempting = run if run is not None else login
+    tracemalloc.start()
+    started_at = time.perf_counter()
+    try:
+        with nothing_logged(*secrets):
+            outcome = asyncio.run(attempting(path, jwt, **arguments))
+        took_s = time.perf_counter() - started_at
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(outcome, Denied), "a hostile token got in"
+    assert outcome.code == code, outcome
+    assert len(outcome.message) <= LONGEST_MESSAGE_CHARS
+    for secret in secrets:
+        assert secret not in outcome.message
+    assert took_s < LONGEST_S
+    assert peak < MOST_BYTES
+    return outcome
+
+
+def check_granted(path: IssuingPath, jwt: Any, **arguments: Any) -> Auth:
+    """The counter-test: this one gets in, so that a denial above says something."""
+    outcome = asyncio.run(login(path, jwt, **arguments))
+    assert not isinstance(outcome, Denied), outcome
+    return outcome
