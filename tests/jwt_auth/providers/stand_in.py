@@ -62,7 +62,7 @@ class StandIn:
         self.asked: list[Asked] = []
         self.come = threading.Event()
         self.ending = threading.Event()
-        self.script: Script = script if callable(script) else _always(script)
+        self.script: Any = script if callable(script) else _always(script)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_port

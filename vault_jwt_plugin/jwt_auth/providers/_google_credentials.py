@@ -18,6 +18,8 @@ from vault_jwt_plugin.sdk import jsonutil
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from joserfc.jwk import RSAKey
+
     from vault_jwt_plugin.jwt_auth.providers._base import ProviderError
 
 MAX_FILE_BYTES = 64 * 1024
@@ -42,13 +44,13 @@ class ServiceAccountKey:
     Attributes:
         email: of the account.
         key_id: "" when the file names none.
-        private_key: PEM of an RSA key.
+        private_key: checked when it was read, which takes tens of milliseconds.
         digest: of the whole file: another digest, other credentials.
     """
 
     email: str
     key_id: str
-    private_key: str = field(repr=False)
+    private_key: RSAKey = field(repr=False)
     digest: bytes = field(repr=False)
 
 
@@ -97,7 +99,7 @@ def parse_credentials(raw: bytes, *, where: str) -> ServiceAccountKey | RefreshT
         return ServiceAccountKey(
             email=_text(members, "client_email", where),
             key_id=_text(members, "private_key_id", where, needed=False),
-            private_key=_checked_key(_text(members, "private_key", where), where),
+            private_key=_rsa_key(_text(members, "private_key", where), where),
             digest=digest,
         )
     if kind == "authorized_user":
@@ -123,63 +125,86 @@ def _text(members: Mapping[str, Any], name: str, where: str, *, needed: bool = T
     return value
 
 
-def _checked_key(pem: str, where: str) -> str:
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+def _rsa_key(pem: str, where: str) -> RSAKey:
+    from joserfc.jwk import RSAKey
 
     try:
-        key = load_pem_private_key(pem.encode(), password=None)
+        key = RSAKey.import_key(pem)
+        private = key.private_key
     except Exception:  # noqa: BLE001 - several of two libraries; none may show the key
-        raise _unusable(where, "its 'private_key' is no private key in PEM format") from None
-    if not isinstance(key, rsa.RSAPrivateKey) or not 2048 <= key.key_size <= 8192:
-        raise _unusable(where, "its 'private_key' must be an RSA key of 2048 to 8192 bits")
-    return pem
+        private = None
+    if private is None or not 2048 <= private.key_size <= 8192:
+        raise _unusable(
+            where,
+            "its 'private_key' must be an RSA private key of 2048 to 8192 bits in PEM format",
+        )
+    return key
 
 
 def _unusable(where: str, problem: str) -> ProviderError:
     return init_error(_PROVIDER, f"{where} can't be used: {problem}")
 
 
-def read_service_account(setting: str) -> ServiceAccountKey:
-    """The key in `gsuite_service_account`: JSON, or the path of a file that holds it.
+class CredentialsReader:
+    """Reads the credentials anew whenever they are needed; parses them when they changed.
 
-    Raises:
-        ProviderError: it can't be had, or can't be used.
+    Checking an RSA key takes tens of milliseconds, a login asks twice.
+
+    Args:
+        setting: `gsuite_service_account`: JSON, or the path of a file that holds it; "" means
+            Application Default Credentials, where the Go library looks for them.
+        environ: of the process.
     """
-    where = "'gsuite_service_account'"
-    raw = setting.encode("utf-8", "surrogatepass")
-    if not setting.lstrip().startswith("{"):
+
+    def __init__(self, setting: str, *, environ: Mapping[str, str] = os.environ) -> None:
+        self._setting = setting
+        self._environ = environ
+        self._known: ServiceAccountKey | RefreshToken | None = None
+
+    def read(self) -> Credentials:
+        """The credentials as they are now. Blocks: it may read a file.
+
+        Raises:
+            ProviderError: they can't be had, or can't be used.
+        """
+        found = self._from_setting() if self._setting else self._by_default()
+        if found is None:
+            return MachineAccount()
+        raw, where = found
+        known = self._known
+        if known is None or known.digest != hashlib.sha256(raw).digest():
+            known = parse_credentials(raw, where=where)
+            if self._setting and not isinstance(known, ServiceAccountKey):
+                raise _unusable(where, "its 'type' must be \"service_account\"")
+            self._known = known
+        return known
+
+    def _from_setting(self) -> tuple[bytes, str]:
+        where = "'gsuite_service_account'"
+        setting = self._setting
+        if setting.lstrip().startswith("{"):
+            return setting.encode("utf-8", "surrogatepass"), where
         try:
             is_file = Path(setting).is_file()
         except (OSError, ValueError):
             is_file = False
         if not is_file:
             raise _unusable(where, "it is neither JSON nor the path of a file")
-        raw = _read_file(Path(setting), where)
-    credentials = parse_credentials(raw, where=where)
-    if not isinstance(credentials, ServiceAccountKey):
-        raise _unusable(where, "its 'type' must be \"service_account\"")
-    return credentials
+        return _read_file(Path(setting), where), where
 
-
-def find_default_credentials(environ: Mapping[str, str] | None = None) -> Credentials:
-    """Application Default Credentials, where the Go library looks for them, in its order.
-
-    Raises:
-        ProviderError: a file is named and can't be used.
-    """
-    environ = os.environ if environ is None else environ
-    named = environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
-    if named:
-        where = "the file that GOOGLE_APPLICATION_CREDENTIALS names"
-        return parse_credentials(_read_file(Path(named), where), where=where)
-    home = environ.get("HOME", "")
-    if home:
-        path = Path(home, ".config", "gcloud", "application_default_credentials.json")
-        if path.is_file():
-            where = "gcloud's file of application default credentials"
-            return parse_credentials(_read_file(path, where), where=where)
-    return MachineAccount()
+    def _by_default(self) -> tuple[bytes, str] | None:
+        named = self._environ.get("GOOGLE_APPLICATION_CREDENTIALS", "")
+        if named:
+            where = "the file that GOOGLE_APPLICATION_CREDENTIALS names"
+            return _read_file(Path(named), where), where
+        path = Path(
+            self._environ.get("HOME") or "/nonexistent",
+            ".config/gcloud/application_default_credentials.json",
+        )
+        if not path.is_file():
+            return None
+        where = "gcloud's file of application default credentials"
+        return _read_file(path, where), where
 
 
 def _read_file(path: Path, where: str) -> bytes:
@@ -199,7 +224,6 @@ def _read_file(path: Path, where: str) -> bytes:
 def sign_assertion(key: ServiceAccountKey, claims: Mapping[str, Any]) -> str:
     """Sign an assertion with a service account's key (RS256, the one that Google takes)."""
     from joserfc import jwt
-    from joserfc.jwk import RSAKey
 
     header = {"alg": "RS256", "typ": "JWT"} | ({"kid": key.key_id} if key.key_id else {})
-    return jwt.encode(header, dict(claims), RSAKey.import_key(key.private_key))
+    return jwt.encode(header, dict(claims), key.private_key)

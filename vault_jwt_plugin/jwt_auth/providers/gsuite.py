@@ -22,11 +22,7 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     check_count,
 )
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints, TokenSource
-from vault_jwt_plugin.jwt_auth.providers._google_credentials import (
-    Credentials,
-    find_default_credentials,
-    read_service_account,
-)
+from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsReader
 from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import quoted
 
@@ -72,7 +68,7 @@ class GSuite:
         *,
         endpoints: GoogleEndpoints | None = None,
     ) -> None:
-        self._service_account = settings.text("gsuite_service_account")
+        service_account = settings.text("gsuite_service_account")
         self._fetch_groups = settings.flag("fetch_groups")
         self._fetch_user_info = settings.flag("fetch_user_info")
         self._depth = settings.whole_number("groups_recurse_max_depth")
@@ -84,19 +80,14 @@ class GSuite:
         self._fetcher = fetcher
         self._trust = Trust(critical_extensions=config.unsupported_critical_cert_extensions or ())
         self._tokens = TokenSource(
-            self._find_credentials,
+            CredentialsReader(service_account).read,
             scopes=SCOPES,
             subject=settings.text("gsuite_admin_impersonate"),
             # As in Go: with a key there is nobody to impersonate.
-            principal=settings.text("impersonate_principal") if not self._service_account else "",
+            principal=settings.text("impersonate_principal") if not service_account else "",
             endpoints=self._endpoints,
         )
         self._warned = False
-
-    def _find_credentials(self) -> Credentials:
-        if self._service_account:
-            return read_service_account(self._service_account)
-        return find_default_credentials()
 
     async def check(self) -> None:
         """See that the credentials are there; Google is not asked.
