@@ -230,6 +230,7 @@ def test_errors(name, err, response, caplog):
     if faults:
         assert faults[0].exc_info
         assert faults[0].__dict__["fields"] == {
+            "event": "request_fault",
             "operation": "read",
             "path": "error/fault",
             "request": "req-1",

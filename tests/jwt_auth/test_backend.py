@@ -101,7 +101,7 @@ def test_a_rollback_tick_asks_for_the_node_and_reports_denials(caplog):
             assert await answer is None
             assert not mounted.backend._mount.writable
             assert [record.fields for record in caplog.records] == [
-                {"reason": "token_missing", "count": 1}
+                {"event": "logins_denied", "reason": "token_missing", "count": 1}
             ]
 
     asyncio.run(main())

@@ -33,11 +33,17 @@ def lines(caplog):
 
 
 def denied(code):
-    return ("login denied", {"role": '"demo"', "reason": code, "request_id": "id-1"})
+    return (
+        "login denied",
+        {"event": "login_denied", "role": '"demo"', "reason": code, "request_id": "id-1"},
+    )
 
 
 def more(code, count):
-    return ("more logins denied, not logged one by one", {"reason": code, "count": count})
+    return (
+        "more logins denied, not logged one by one",
+        {"event": "logins_denied", "reason": code, "count": count},
+    )
 
 
 def test_a_denial_is_one_line(caplog, logger):

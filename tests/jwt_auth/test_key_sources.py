@@ -247,7 +247,11 @@ def test_a_refetch_that_fails_keeps_the_keys(caplog):
     with caplog.at_level(logging.WARNING):
         run(scenario())
     assert [record.getMessage() for record in caplog.records] == ["keys can't be fetched"]
-    assert caplog.records[0].fields == {"reason": "unreachable", "error": "the issuer is down"}
+    assert caplog.records[0].fields == {
+        "event": "keys_fetch_failed",
+        "reason": "unreachable",
+        "error": "the issuer is down",
+    }
 
 
 def test_the_cooldown_after_a_failure_counts_from_its_end():

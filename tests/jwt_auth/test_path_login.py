@@ -337,6 +337,22 @@ def test_a_rotated_key_is_fetched_at_once(kid):
     run(scenario)
 
 
+def test_keys_that_come_between_two_steps_of_a_login_are_tried():
+    """A fetch that others wait for ends after the login has seen the old keys."""
+
+    async def scenario(mounted):
+        mounted.fetcher.documents[JWKS_URL] = key_set(("1", tokens.key_for("RS256")))
+        await mounted.configure(jwks_url=JWKS_URL)
+        await mounted.login(tokens.token(CLAIMS, header={"kid": "1"}))
+        mounted.fetcher.documents[JWKS_URL] = key_set(("2", OTHER_KEY))
+        jwt = tokens.token(CLAIMS, key=OTHER_KEY, header={"kid": "2"})
+        late = mounted.start(Operation.UPDATE, "login", {"role": "demo", "jwt": jwt})
+        await mounted.login(jwt)
+        assert (await late).auth.alias.name == "jeff"
+
+    run(scenario)
+
+
 def test_other_denials_fetch_nothing():
     async def scenario(mounted):
         mounted.fetcher.documents[JWKS_URL] = key_set(("1", tokens.key_for("RS256")))
@@ -396,6 +412,7 @@ def test_denials_are_logged_without_the_token(caplog):
         fields = [record.fields for record in caplog.records]
         assert fields == [
             {
+                "event": "login_denied",
                 "role": '"demo"',
                 "reason": "address_forbidden",
                 "request_id": "6e8b41c5-0000-4000-8000-000000000001",

@@ -99,3 +99,26 @@ def test_a_fault_of_ours_counts_as_a_failure():
         assert status.last_error.code == "fetch_failed"
 
     run(scenario())
+
+
+def test_the_end_of_an_outage_is_logged_once(caplog):
+    caplog.set_level("INFO")
+
+    async def scenario():
+        setup = Setup("a")
+        setup.serve(DOWN)
+        with pytest.raises(LoginDenied):
+            await setup.first()
+        setup.monotonic.now += 10
+        setup.serve(key_set("a"))
+        await setup.first()
+        setup.monotonic.now += 3600
+        setup.known()
+        await setup.background()
+
+    run(scenario())
+    assert [(record.levelname, record.fields["event"]) for record in caplog.records] == [
+        ("WARNING", "keys_fetch_failed"),
+        ("INFO", "keys_fetch_recovered"),
+    ]
+    assert caplog.records[1].fields["url"] == '"https://issuer/keys"'

@@ -77,7 +77,7 @@ class Instance:
                 async with asyncio.timeout(CLEANUP_TIMEOUT_S):
                     await end()
             except Exception:
-                _logger.exception("cleanup failed")
+                _logger.exception("cleanup failed", extra=_event("cleanup_failed"))
 
 
 def _end_process() -> None:
@@ -182,12 +182,12 @@ class BackendPlugin:
         try:
             channel = await self._broker.dial(args.broker_id)
         except BrokerError as error:
-            _logger.exception("setup failed")
+            _logger.exception("setup failed", extra=_event("setup_failed"))
             return harmless(f"setup failed: {error}")
         try:
             backend = self._factory(_context(channel, args, self.version))
         except Exception as error:
-            _logger.exception("setup failed")
+            _logger.exception("setup failed", extra=_event("setup_failed"))
             with suppress(Exception):
                 await channel.close()
             known = isinstance(error, LogicalError) and error.message
@@ -205,7 +205,10 @@ class BackendPlugin:
 
     def _end_if_unused(self) -> None:
         if not self._instances and not self._setups:
-            _logger.warning("no mount is left after a failed setup: the process ends")
+            _logger.warning(
+                "no mount is left after a failed setup: the process ends",
+                extra=_event("process_unused"),
+            )
             self._end_process()
 
     def _cleanup(self, call: rpc.Call, _message: bytes) -> bytes | Awaitable[bytes]:
@@ -236,7 +239,7 @@ class BackendPlugin:
         except LogicalError as error:
             return _initialize_failed(replies.error_to_pb(error))
         except Exception:
-            _logger.exception("initialize failed")
+            _logger.exception("initialize failed", extra=_event("initialize_failed"))
             return _initialize_failed(replies.fault_to_pb())
         return _EMPTY
 
@@ -255,7 +258,7 @@ class BackendPlugin:
         try:
             backend.invalidate_key(key)
         except Exception:
-            _logger.exception("invalidation failed", extra={"fields": {"key": key}})
+            _logger.exception("invalidation failed", extra=_event("invalidation_failed", key=key))
         return _EMPTY
 
     # Requests.
@@ -374,15 +377,24 @@ def _request_failed(error: Exception, view: RequestView) -> bytes:
     if isinstance(error, LogicalError):
         if isinstance(error, InternalError) and not isinstance(error, ReadOnlyError):
             # The caller sees the text, the operator would not: hosts log no failed requests.
-            fields = {"code": error.code, "error": error.message, **_fields(view)}
-            _logger.warning("request failed", extra={"fields": fields})
+            _logger.warning(
+                "request failed",
+                extra=_event(
+                    "request_failed", code=error.code, error=error.message, **_fields(view)
+                ),
+            )
         return replies.error_reply(error)
     _log_fault("request failed", error, view)
     return replies.FAULT_REPLY
 
 
 def _log_fault(what: str, error: Exception, view: RequestView) -> None:
-    _logger.error(what, exc_info=error, extra={"fields": _fields(view)})
+    _logger.error(what, exc_info=error, extra=_event("request_fault", **_fields(view)))
+
+
+def _event(name: str, **fields: str) -> dict[str, dict[str, str]]:
+    """`extra` of a log record: the event's stable name, and what more there is to say."""
+    return {"fields": {"event": name, **fields}}
 
 
 def _fields(view: RequestView) -> dict[str, str]:

@@ -61,6 +61,7 @@ class DenialLog:
                 "login denied",
                 extra={
                     "fields": {
+                        "event": "login_denied",
                         "role": quoted(role),
                         "reason": denied.code,
                         "request_id": request_id,
@@ -85,5 +86,5 @@ class DenialLog:
         if silent > 0:
             self._logger.info(
                 "more logins denied, not logged one by one",
-                extra={"fields": {"reason": code, "count": silent}},
+                extra={"fields": {"event": "logins_denied", "reason": code, "count": silent}},
             )

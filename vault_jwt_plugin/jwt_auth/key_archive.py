@@ -135,7 +135,8 @@ class KeyArchive:
             entry = await self._storage.get(key)
         except LogicalError as error:
             self._logger.warning(
-                "stored keys can't be read", extra={"fields": {"error": error.message}}
+                "stored keys can't be read",
+                extra={"fields": {"event": "stored_keys_unreadable", "error": error.message}},
             )
             return None
         if entry is None:
@@ -147,7 +148,8 @@ class KeyArchive:
                 raise StoredKeysError("they say that they were fetched in the future")
         except StoredKeysError as error:
             self._logger.warning(
-                "stored keys are ignored", extra={"fields": {"key": key, "error": str(error)}}
+                "stored keys are ignored",
+                extra={"fields": {"event": "stored_keys_ignored", "key": key, "error": str(error)}},
             )
             self._known[key] = None
             return None
@@ -194,9 +196,16 @@ class KeyArchive:
         elif isinstance(error, ReadOnlyError):
             self._read_only()
         elif isinstance(error, LogicalError):
-            self._logger.warning("keys can't be stored", extra={"fields": {"error": error.message}})
+            self._logger.warning(
+                "keys can't be stored",
+                extra={"fields": {"event": "keys_store_failed", "error": error.message}},
+            )
         else:
-            self._logger.error("storing keys failed unexpectedly", exc_info=error)
+            self._logger.error(
+                "storing keys failed unexpectedly",
+                exc_info=error,
+                extra={"fields": {"event": "keys_fault"}},
+            )
 
     async def _work(self) -> None:
         while self._due():
@@ -222,7 +231,13 @@ class KeyArchive:
         if len(raw) > MAX_ENTRY_BYTES:
             self._logger.warning(
                 "keys are not stored: they are too large",
-                extra={"fields": {"bytes": len(raw), "max_bytes": MAX_ENTRY_BYTES}},
+                extra={
+                    "fields": {
+                        "event": "keys_too_large_to_store",
+                        "bytes": len(raw),
+                        "max_bytes": MAX_ENTRY_BYTES,
+                    }
+                },
             )
             await self._storage.delete(key)
         else:

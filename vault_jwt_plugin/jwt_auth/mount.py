@@ -228,12 +228,10 @@ class Mount:
     async def _stored_keys_in_use(self) -> Collection[str] | None:
         """Storage keys that the configuration refers to; None when that can't be said."""
         config = await self.read_config()
+        if config is None:
+            return None
         try:
-            return (
-                None
-                if config is None
-                else {each.storage_key for each in origins(config, self._pod)}
-            )
+            return {each.storage_key for each in origins(config, self._pod)}
         except UserError:
             return None
 
@@ -307,7 +305,11 @@ class Mount:
     def _closed(self, task: asyncio.Task[None]) -> None:
         self._closing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.logger.warning("closing a key source failed", exc_info=error)
+            self.logger.warning(
+                "closing a key source failed",
+                exc_info=error,
+                extra={"fields": {"event": "key_source_close_failed"}},
+            )
 
     def set_writable(self, *, writable: bool) -> None:
         """Note whether this node can write; one that no longer can forgets what it believed."""
@@ -323,7 +325,11 @@ class Mount:
             state = await self.system.replication_state()
             writable = state.writable(local_mount=await self.system.local_mount())
         except Exception as error:  # whatever failed, the answer is "not known"
-            self.logger.warning("the node's replication state is not known", exc_info=error)
+            self.logger.warning(
+                "the node's replication state is not known",
+                exc_info=error,
+                extra={"fields": {"event": "replication_state_unknown"}},
+            )
             writable = False
         self.set_writable(writable=writable)
 

@@ -327,7 +327,7 @@ class RolePaths:
             # Not a warning in the answer: clients of the Go methods see a 204 here.
             self._mount.logger.info(
                 "role has no bound_audiences: tokens that carry an aud claim will be refused",
-                extra={"fields": {"role": name}},
+                extra={"fields": {"event": "role_without_audiences", "role": name}},
             )
         warnings = warnings_of(role, max_lease_ttl_ns=max_lease_ttl_ns)
         return Response(warnings=warnings) if warnings else None

@@ -242,7 +242,13 @@ class RemoteKeys:
         self._remember(error)
         _logger.warning(
             "keys can't be fetched",
-            extra={"fields": {"reason": error.code, "error": error.message}},
+            extra={
+                "fields": {
+                    "event": "keys_fetch_failed",
+                    "reason": error.code,
+                    "error": error.message,
+                }
+            },
         )
 
     def _remember(self, error: FetchError) -> None:
@@ -253,6 +259,11 @@ class RemoteKeys:
 
     def _succeeded(self, fetched: FetchedKeys) -> None:
         now = self._monotonic()
+        if self._last_error is not None:
+            _logger.info(
+                "keys can be fetched again",
+                extra={"fields": {"event": "keys_fetch_recovered", "url": self._url}},
+            )
         self._last_error = None
         self._fetches += 1
         fetched_at = self._clock()
@@ -288,7 +299,13 @@ class RemoteKeys:
         )
         _logger.info(
             "stored keys are in use until the issuer answers",
-            extra={"fields": {"keys": len(stored.fetched.key_set.keys), "url": self._url}},
+            extra={
+                "fields": {
+                    "event": "stored_keys_in_use",
+                    "keys": len(stored.fetched.key_set.keys),
+                    "url": self._url,
+                }
+            },
         )
 
     def _age(self, stored: StoredKeys) -> float:
@@ -337,4 +354,4 @@ class RemoteKeys:
 
 def _log_fault(task: asyncio.Task[None], what: str) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        _logger.error(what, exc_info=error)
+        _logger.error(what, exc_info=error, extra={"fields": {"event": "keys_fault"}})
