@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.goplugin.host_stand_in import REPOSITORY
+from tests.goplugin.host_stand_in import REPOSITORY, HostIdentity, host_environment
 from vault_jwt_plugin.goplugin import life
 
 
@@ -133,3 +133,81 @@ def test_what_was_unpacked_is_the_launchers_to_remove_while_it_lives(tmp_path, l
     )
     assert done.returncode == 7
     assert unpacked.exists() is left
+
+
+VANISHING = """
+import os, signal, sys, threading, time
+from pathlib import Path
+sys.frozen, sys.executable = True, os.environ["STATICX_BUNDLE_DIR"] + "/toy"
+from vault_jwt_plugin.goplugin import entry, life
+from tests.goplugin.toy_process import PROGRAM
+
+begun = threading.Event()
+remove = life._remove
+
+def remove_slowly(path):
+    begun.set()
+    time.sleep(0.2)
+    remove(path)
+
+def make_plugin():
+    os.getppid = lambda: -1
+    os.kill(os.getpid(), signal.SIGTERM)
+    begun.wait(5)
+    sys.exit("the program appears to have been moved or deleted")
+
+life._remove = remove_slowly
+life.watched_ancestors = lambda fd: []
+entry.serve(make_plugin, program=PROGRAM)
+"""
+
+
+def test_an_import_that_fails_meanwhile_does_not_stop_the_removal(tmp_path):
+    unpacked = tmp_path / "staticx-a"
+    unpacked.mkdir()
+    subprocess.run(
+        [sys.executable, "-c", VANISHING],
+        env=host_environment(HostIdentity.generate(), STATICX_BUNDLE_DIR=str(unpacked)),
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert not unpacked.exists()
+
+
+MAKING = """
+import sys, threading, time
+from pathlib import Path
+from vault_jwt_plugin.goplugin import life
+
+removing = threading.Event()
+remove = life._remove
+
+def remove_slowly(path):
+    removing.set()
+    time.sleep(0.2)
+    remove(path)
+
+life._remove = remove_slowly
+ours = life.Life(1)
+folder = Path(sys.argv[1])
+ours.leaves(folder.with_name("made-before"))
+with ours.making:
+    threading.Thread(target=ours.end, args=(7,), daemon=True).start()
+    removing.wait(0.05)
+    folder.mkdir()
+    ours.leaves(folder)
+removing.wait(5)
+with ours.making:
+    folder.with_name("made-too-late").mkdir()
+"""
+
+
+def test_what_is_being_made_is_removed_and_nothing_more_is_made(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", MAKING, tmp_path / "folder"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 7
+    assert list(tmp_path.iterdir()) == []

@@ -29,6 +29,7 @@ EXIT_WITHIN_S = 0.4
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _PARENT_POLL_S = 0.5
+_MAKING_S = 0.1
 
 
 class Life:
@@ -36,6 +37,8 @@ class Life:
 
     Attributes:
         on_stop: called in the watching thread when a signal asks for the end; None = end at once.
+        making: hold it while making what `leaves` is then told of. The end, in another thread,
+            waits for it, and never gives it back: what is made while all is being removed stays.
     """
 
     def __init__(self, stdout_fd: int) -> None:
@@ -45,6 +48,7 @@ class Life:
             stdout_fd: the pipe to the host, open for as long as the process lives.
         """
         self.on_stop: Callable[[], None] | None = None
+        self.making = threading.Lock()
         self._stdout_fd = stdout_fd
         self._remains: list[Path] = []
         self._parent = os.getppid()
@@ -90,6 +94,7 @@ class Life:
         Without unwinding: the interpreter's own end waits for threads that wait for the network.
         """
         if self._ending.acquire(blocking=False):
+            self.making.acquire(timeout=_MAKING_S)
             for path in self._remains:
                 _remove(path)
             # The launcher removes what it unpacked, and complains of what it does not find; only

@@ -90,8 +90,11 @@ def serve_host(
         _logger.exception(
             "the plugin could not start", extra={"fields": {"version": program.version}}
         )
-    sink.flush(_LOG_FLUSH_S)
-    life.end(1)
+    finally:
+        # Whatever it was: PyInstaller's importer raises SystemExit where the program's files are
+        # gone, and an interpreter that ends here would stop the thread that is removing them.
+        sink.flush(_LOG_FLUSH_S)
+        life.end(1)
 
 
 def refuse_version() -> NoReturn:
@@ -114,13 +117,15 @@ def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life:
     server_tls = tls.server_context(identity, request.client_certificate)
     client_tls = tls.client_context(identity, request.client_certificate)
     plugin = make_plugin()
-    # In what a launcher unpacked: should this process be killed, the launcher removes the socket.
-    listener = listen(
-        socket_dir=request.socket_dir,
-        group=request.socket_group,
-        own_dir=bundle_dir(),
-    )
-    life.leaves(listener.remains)
+    with life.making:
+        # In what a launcher unpacked: should this process be killed, the launcher removes the
+        # socket.
+        listener = listen(
+            socket_dir=request.socket_dir,
+            group=request.socket_group,
+            own_dir=bundle_dir(),
+        )
+        life.leaves(listener.remains)
     if listener.remark:
         _logger.warning(listener.remark)
     line = format_line(address=str(listener.path), certificate_der=identity.certificate_der)
