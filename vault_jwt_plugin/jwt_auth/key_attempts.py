@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,7 +43,31 @@ def with_keys(
     except LoginDenied as denied:
         if denied.code not in REFETCHABLE:
             raise
-        return _refetching(source, header, check, denied)
+        return _refetching(source, header, check, denied, keys)
+
+
+async def newer_keys(
+    source: KeySource, header: JoseHeader, tried: Sequence[VerificationKey]
+) -> Sequence[VerificationKey] | None:
+    """Candidates that were not tried yet; None when there are none.
+
+    Args:
+        source: of the mount's configuration.
+        header: of the token.
+        tried: the candidates that did not verify it.
+
+    Raises:
+        LoginDenied: the keys are no longer trusted, and others can't be had.
+    """
+    keys = await source.refetch_for(header)
+    if keys is None:
+        # A fetch may have ended after these were taken: then it is too early for another one.
+        known = source.candidates(header)
+        keys = known if isinstance(known, Sequence) else await known
+        # By identity: every fetch makes new ones, and to compare is nearly free.
+        if len(keys) == len(tried) and all(map(operator.is_, keys, tried)):
+            return None
+    return keys
 
 
 async def _fetching(
@@ -57,7 +82,7 @@ async def _fetching(
     except LoginDenied as denied:
         if denied.code not in REFETCHABLE:
             raise
-        return await _refetching(source, header, check, denied)
+        return await _refetching(source, header, check, denied, keys)
 
 
 async def _refetching(
@@ -65,8 +90,9 @@ async def _refetching(
     header: JoseHeader,
     check: Callable[[Sequence[VerificationKey]], T],
     denied: LoginDenied,
+    tried: Sequence[VerificationKey],
 ) -> T:
-    keys = await source.refetch_for(header)
+    keys = await newer_keys(source, header, tried)
     if keys is None:
         raise denied
     return check(keys)

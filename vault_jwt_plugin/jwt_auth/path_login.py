@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from vault_jwt_plugin.jwt_auth.checks import authenticate, open_token
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.key_attempts import newer_keys
 from vault_jwt_plugin.jwt_auth.key_sources import REFETCHABLE
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
@@ -156,7 +157,7 @@ class LoginPath:
         except LoginDenied as denied:
             if denied.code not in REFETCHABLE:
                 raise
-            return self._admit_refetching(attempt, source, denied)
+            return self._admit_refetching(attempt, source, denied, keys)
 
     async def _admit_fetching(
         self,
@@ -170,12 +171,16 @@ class LoginPath:
         except LoginDenied as denied:
             if denied.code not in REFETCHABLE:
                 raise
-            return await self._admit_refetching(attempt, source, denied)
+            return await self._admit_refetching(attempt, source, denied, keys)
 
     async def _admit_refetching(
-        self, attempt: _Attempt, source: KeySource, denied: LoginDenied
+        self,
+        attempt: _Attempt,
+        source: KeySource,
+        denied: LoginDenied,
+        tried: Sequence[VerificationKey],
     ) -> Response:
-        keys = await source.refetch_for(attempt.token.header)
+        keys = await newer_keys(source, attempt.token.header, tried)
         if keys is None:
             raise denied
         return self._grant(attempt, keys)
