@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import Document
+from vault_jwt_plugin.jwt_auth.fetch import APIRequest, Document
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.trust import Trust
@@ -31,6 +31,7 @@ class FakeFetcher:
         documents: what there is to fetch.
         max_age_s: what every answer says.
         asked: every call: URL, and the keyword arguments.
+        sent: every request of a session.
         called: set by every call.
         gate: cleared, answers wait for it.
     """
@@ -39,6 +40,7 @@ class FakeFetcher:
         self.documents = documents or {}
         self.max_age_s: int | None = None
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[APIRequest] = []
         self.called = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -60,3 +62,25 @@ class FakeFetcher:
         return Document(
             json=document, digest=hashlib.sha256(raw).digest(), max_age_s=self.max_age_s
         )
+
+    def open(self, *, trust: Trust) -> FakeSession:
+        return FakeSession(self, trust)
+
+
+class FakeSession:
+    """Sends requests to the documents of a `FakeFetcher`."""
+
+    def __init__(self, fetcher: FakeFetcher, trust: Trust) -> None:
+        self._fetcher = fetcher
+        self._trust = trust
+        self.closed = False
+
+    async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Document:
+        assert not self.closed
+        self._fetcher.sent.append(request)
+        return await self._fetcher.get_json(
+            request.url, trust=self._trust, deadline_s=deadline_s, max_bytes=max_bytes
+        )
+
+    def close(self) -> None:
+        self.closed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ DAY_S = 86400.0
 
 class Setup:
     def __init__(self, storage=None):
-        self.storage = storage or InMemoryStorage()
+        self.storage: Any = storage or InMemoryStorage()
         self.writable = True
         self.clock = Clock(NOW)
         self.archive = KeyArchive(
@@ -59,6 +60,7 @@ def test_keys_come_back():
         assert setup.puts == [KEY]
         again = Setup(setup.storage)
         found = await again.store.load()
+        assert found is not None
         assert [key.kid for key in found.fetched.key_set.keys] == ["a"]
         assert found.fetched_at == NOW
         assert await again.archive.of(OTHER, trust_for_s=0).load() is None
@@ -162,7 +164,7 @@ def test_a_write_that_fails_is_tried_again_at_the_next_tick(caplog):
         setup.storage.fail_with = "disk full"
         await setup.save(JWK)
         assert [record.getMessage() for record in caplog.records] == ["keys can't be stored"]
-        assert caplog.records[0].fields == {"error": "disk full"}
+        assert caplog.records[0].fields["error"] == "disk full"
         setup.storage.fail_with = None
         setup.archive.flush()
         await setup.archive.settle()
@@ -250,10 +252,10 @@ def test_keys_from_the_future_are_ignored_and_replaced(ahead_s, caplog):
         assert (found is not None) == (ahead_s <= 60)
         if found is None:
             assert caplog.records[0].getMessage() == "stored keys are ignored"
-            assert caplog.records[0].fields == {
-                "key": KEY,
-                "error": "they say that they were fetched in the future",
-            }
+            assert caplog.records[0].fields["key"] == KEY
+            assert caplog.records[0].fields["error"] == (
+                "they say that they were fetched in the future"
+            )
             await again.save(JWK)
             assert setup.storage.json(KEY)["fetched_at"] == NOW
 
@@ -328,8 +330,11 @@ def test_closing_waits_for_a_write_but_not_for_long():
         await setup.save(JWK | {"kid": "b"})
         assert len(setup.puts) == 1
 
+        async def never(_entry):
+            await asyncio.Event().wait()
+
         stuck = Setup()
-        stuck.storage.put = lambda _entry: asyncio.Event().wait()
+        stuck.storage.put = never
         stuck.store.save(keys_of(JWK, fetched_at=NOW))
         await asyncio.sleep(0)
         await stuck.archive.close(within_s=0.01)

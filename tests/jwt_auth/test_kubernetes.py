@@ -1,0 +1,236 @@
+"""The cluster's keys: where they are fetched, what is sent there, what is said on failure."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.jwt_auth.tokens import private_key, public_jwk
+from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source, origins
+from vault_jwt_plugin.jwt_auth.errors import FetchError
+from vault_jwt_plugin.jwt_auth.jws import JoseHeader
+from vault_jwt_plugin.jwt_auth.kubernetes import (
+    MAX_FILE_BYTES,
+    Cluster,
+    ClusterProber,
+    Pod,
+    fetch_cluster_keys,
+    where_keys_are,
+)
+from vault_jwt_plugin.jwt_auth.trust import Trust
+
+API = "https://10.96.0.1:443"
+DISCOVERY = f"{API}/.well-known/openid-configuration"
+ENVIRONMENT = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+KEYS = {"keys": [public_jwk(private_key("ES256"), kid="a")]}
+CONFIG = Config(provider_config={"provider": "kubernetes"}, override_allowed_server_names=("api",))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "token").write_text("pod-token\n")
+    (tmp_path / "ca.crt").write_text("CA")
+    return tmp_path
+
+
+def pod_of(folder, **environment):
+    return Pod(environment={**ENVIRONMENT, **environment}, folder=folder)
+
+
+def fetch(documents, pod):
+    """The keys' ids, and the fetcher; raises FetchError."""
+    fetcher = FakeFetcher(documents)
+    fetched = asyncio.run(fetch_cluster_keys(fetcher, pod, trust=CONFIG.trust, deadline_s=5))
+    return [key.kid for key in fetched.key_set.keys], fetcher
+
+
+def test_the_api_server_is_asked_with_the_pods_token(folder):
+    jwks_uri = f"{API}/openid/v1/jwks"
+    found, fetcher = fetch(
+        {DISCOVERY: {"issuer": "https://kubernetes.default.svc", "jwks_uri": jwks_uri}}
+        | {jwks_uri: KEYS},
+        pod_of(folder),
+    )
+    assert found == ["a"]
+    assert fetcher.urls == [DISCOVERY, jwks_uri]
+    assert [request.headers for request in fetcher.sent] == [
+        {"Authorization": "Bearer pod-token"}
+    ] * 2
+    assert [kwargs["trust"] for _, kwargs in fetcher.asked] == [
+        Trust(ca_pem="CA", server_names=("api",))
+    ] * 2
+    assert [kwargs["max_bytes"] for _, kwargs in fetcher.asked] == [262144, 1048576]
+    assert all(kwargs["deadline_s"] <= 5 for _, kwargs in fetcher.asked)
+
+
+def test_the_token_is_read_anew_for_each_request(folder, monkeypatch):
+    jwks_uri = f"{API}/openid/v1/jwks"
+    fetcher = FakeFetcher({DISCOVERY: {"jwks_uri": jwks_uri}, jwks_uri: KEYS})
+    get_json = fetcher.get_json
+
+    async def renewing(url, **kwargs):
+        (folder / "token").write_text("renewed")
+        return await get_json(url, **kwargs)
+
+    monkeypatch.setattr(fetcher, "get_json", renewing)
+    asyncio.run(fetch_cluster_keys(fetcher, pod_of(folder), trust=CONFIG.trust))
+    assert [request.headers["Authorization"] for request in fetcher.sent] == [
+        "Bearer pod-token",
+        "Bearer renewed",
+    ]
+
+
+def test_the_token_is_not_in_what_is_printed(folder):
+    _, fetcher = fetch(
+        {DISCOVERY: {"jwks_uri": f"{API}/k"}, f"{API}/k": KEYS},
+        pod_of(folder),
+    )
+    assert "pod-token" not in repr(fetcher.sent)
+
+
+CLUSTER = Cluster(url=API, ca_pem="CA")
+
+
+@pytest.mark.parametrize(
+    ("jwks_uri", "url", "with_token"),
+    [
+        (f"{API}/openid/v1/jwks", f"{API}/openid/v1/jwks", True),
+        ("https://10.96.0.1/openid/v1/jwks", "https://10.96.0.1/openid/v1/jwks", True),
+        ("https://10.96.0.1/keys?v=1", "https://10.96.0.1/keys?v=1", True),
+        ("https://172.18.0.2:6443/openid/v1/jwks", f"{API}/openid/v1/jwks", True),
+        ("https://node/openid/v1/jwks?x", f"{API}/openid/v1/jwks", True),
+        ("https://10.96.0.1:6443/keys", "https://10.96.0.1:6443/keys", False),
+        ("https://oidc.example/cluster/keys", "https://oidc.example/cluster/keys", False),
+        ("https://10.96.0.1.evil.example/keys", "https://10.96.0.1.evil.example/keys", False),
+        ("https://10.96.0.1@evil.example/keys", "https://10.96.0.1@evil.example/keys", False),
+    ],
+)
+def test_the_token_goes_to_the_api_server_alone(jwks_uri, url, with_token):
+    assert where_keys_are(jwks_uri, CLUSTER) == (url, with_token)
+
+
+def test_keys_elsewhere_are_fetched_without_the_token(folder):
+    jwks_uri = "https://oidc.example/keys"
+    found, fetcher = fetch({DISCOVERY: {"jwks_uri": jwks_uri}, jwks_uri: KEYS}, pod_of(folder))
+    assert found == ["a"]
+    assert fetcher.urls == [DISCOVERY, jwks_uri]
+    assert [request.url for request in fetcher.sent] == [DISCOVERY]
+    assert fetcher.asked[1][1]["trust"].ca_pem == "CA"
+
+
+def test_an_ipv6_address(folder):
+    pod = pod_of(folder, KUBERNETES_SERVICE_HOST="fd00::1", KUBERNETES_SERVICE_PORT="6443")
+    assert pod.cluster() == Cluster(url="https://[fd00::1]:6443", ca_pem="CA")
+    named = "https://[fd00::1]:6443/keys"
+    assert where_keys_are(named, pod.cluster()) == (named, True)
+
+
+@pytest.mark.parametrize(
+    ("documents", "code", "problem"),
+    [
+        ({DISCOVERY: []}, "not_discovery", "its answer must be a JSON object, is a list"),
+        ({DISCOVERY: {}}, "not_discovery", "its 'jwks_uri' must be text, is missing"),
+        ({DISCOVERY: {"jwks_uri": 1}}, "not_discovery", "its 'jwks_uri' must be text, is a number"),
+        (
+            {DISCOVERY: {"jwks_uri": "http://10.96.0.1:443/keys"}},
+            "bad_url",
+            "its 'jwks_uri' is not an https URL with a host",
+        ),
+        (
+            {DISCOVERY: {"jwks_uri": "file:///keys"}},
+            "bad_url",
+            "its 'jwks_uri' is not an https URL with a host",
+        ),
+        (
+            {DISCOVERY: {"jwks_uri": f"{API}/keys"}, f"{API}/keys": {}},
+            "not_a_key_set",
+            "its answer is no key set: its member 'keys' must be a list, is missing",
+        ),
+        ({}, "http_status", f"no {DISCOVERY}"),
+    ],
+    ids=["list", "no uri", "number", "http", "file", "no set", "down"],
+)
+def test_answers_that_are_not_usable(documents, code, problem, folder):
+    with pytest.raises(FetchError) as refused:
+        fetch(documents, pod_of(folder))
+    assert (refused.value.code, refused.value.problem) == (code, problem)
+
+
+MISSING = {
+    "no token": ("token", None, "the service account's token can't be read from {}/token: "),
+    "no ca": ("ca.crt", None, "the cluster's CA certificate can't be read from {}/ca.crt: "),
+    "empty token": ("token", b" \n", "the service account's token file holds no token"),
+    "two headers": ("token", b"a\r\nX: y", "the service account's token file holds no token"),
+    "no ascii": ("token", "ä".encode(), "the service account's token file holds no token"),
+    "no text": ("ca.crt", b"\xff", "the cluster's CA certificate can't be read from {}/ca.crt: "),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "problem"), MISSING.values(), ids=MISSING.keys())
+def test_files_that_are_missing(name, content, problem, folder):
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(FetchError) as refused:
+        fetch({}, pod_of(folder))
+    assert refused.value.code == "not_in_cluster"
+    assert refused.value.message.startswith(
+        "the kubernetes provider works in a pod with a service account only: "
+        + problem.format(folder)
+    )
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+@pytest.mark.parametrize("value", [None, ""], ids=["absent", "empty"])
+def test_an_environment_without_a_cluster(name, value, folder):
+    environment = {**ENVIRONMENT, name: value}
+    if value is None:
+        del environment[name]
+    with pytest.raises(FetchError) as refused:
+        Pod(environment=environment, folder=folder).cluster()
+    assert refused.value.message == (
+        "the kubernetes provider works in a pod with a service account only: the environment "
+        "variables KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must both be set"
+    )
+
+
+def test_an_environment_that_makes_no_url(folder):
+    with pytest.raises(FetchError) as refused:
+        pod_of(folder, KUBERNETES_SERVICE_PORT="https").cluster()
+    assert refused.value.code == "bad_url"
+
+
+def test_huge_files_are_not_read_to_their_end(folder):
+    (folder / "ca.crt").write_bytes(b"a" * (MAX_FILE_BYTES + 10))
+    assert len(pod_of(folder).cluster().ca_pem) == MAX_FILE_BYTES
+
+
+def test_the_source(folder):
+    async def scenario():
+        jwks_uri = "https://172.18.0.2:6443/openid/v1/jwks"
+        fetcher = FakeFetcher({DISCOVERY: {"jwks_uri": jwks_uri}, f"{API}/openid/v1/jwks": KEYS})
+        source: Any = build_key_source(CONFIG, fetcher, Clock(), pod=pod_of(folder))
+        assert [k.kid for k in await source.candidates(JoseHeader(alg="ES256", kid="a"))] == ["a"]
+        assert source.status().url == f'"{API}"'
+
+    asyncio.run(scenario())
+
+
+def test_keys_of_another_cluster_are_others(folder):
+    (one,) = origins(CONFIG, pod_of(folder))
+    (folder / "ca.crt").write_text("another CA")
+    (other,) = origins(CONFIG, pod_of(folder))
+    assert (one.url, one.trust.ca_pem, other.trust.ca_pem) == (API, "CA", "another CA")
+    assert one.storage_key != other.storage_key
+
+
+def test_the_probe(folder):
+    prober = ClusterProber(FakeFetcher(), pod_of(folder))
+    with pytest.raises(FetchError):
+        asyncio.run(prober.cluster(trust=CONFIG.trust))
+    documents = {DISCOVERY: {"jwks_uri": f"{API}/k"}, f"{API}/k": KEYS}
+    asyncio.run(ClusterProber(FakeFetcher(documents), pod_of(folder)).cluster(trust=CONFIG.trust))
