@@ -56,7 +56,7 @@ NAMES: dict[str, tuple[list[str], list[str], str]] = {
     "another": (["internal.example"], [], "tls_name"),
     "another, accepted": (["internal.example"], ["internal.example"], ""),
     "one of several": (["internal.example"], ["x", "internal.example", "y"], ""),
-    "in place of the host's": (["127.0.0.1"], ["internal.example"], "tls_name"),
+    "beside the host's": (["127.0.0.1"], ["internal.example"], ""),
     "the host's, named": (["127.0.0.1"], ["127.0.0.1"], ""),
     "none of them": (["internal.example"], ["other.example"], "tls_name"),
     "empty": (["internal.example"], [""], "tls_name"),
@@ -72,8 +72,8 @@ def test_names(names, accepted, code):
         assert bool(server.requests) == (not code)
         if code and accepted:
             assert message == (
-                f'can\'t use "{server.url()}": its certificate is for none of '
-                "override_allowed_server_names"
+                f'can\'t use "{server.url()}": its certificate is neither for its host nor for one '
+                "of override_allowed_server_names"
             )
 
 
@@ -328,7 +328,7 @@ def test_the_checks_hold_within_a_tunnel_too():
     both = {"server_names": ("internal.example",), "critical_extensions": (OID,)}
     through_memory(Trust(ca_pem=CA.pem, **both), certificate)
     for wrong, code in (
-        ({"server_names": ("127.0.0.1",)}, "tls_name"),
+        ({"server_names": ("other.example",)}, "tls_name"),
         ({"critical_extensions": (OTHER_OID,)}, "tls_critical_extension"),
     ):
         with pytest.raises(PeerRefusedError) as caught:

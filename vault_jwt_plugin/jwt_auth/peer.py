@@ -61,8 +61,8 @@ def enforce(
 
     Args:
         context: of a client, which checks certificate and host name.
-        server_names: names and addresses of which the certificate must carry one, instead
-            of the host's; empty = the host's.
+        server_names: names and addresses that the certificate may carry instead of the
+            host's.
         critical_extensions: dotted OIDs of critical extensions that are tolerated in any
             certificate of the chain.
     """
@@ -77,7 +77,10 @@ def enforce(
 
     def check(connection: Any) -> None:
         if names:
-            check_names(connection.getpeercert() or {}, names)
+            # Differs from OpenBao, which takes these names only, but for a few calls only: where
+            # it goes by the host, a mount that was taken over would lose its keys.
+            accepted = (connection.server_hostname, *names)
+            check_names(connection.getpeercert() or {}, accepted)
         if critical_extensions:
             check_extensions(verified_chain(connection), tolerated)
 
@@ -128,7 +131,8 @@ def check_names(certificate: dict[str, Any], accepted: Iterable[str]) -> None:
         elif any(_address(value) == address for value in addresses):
             return
     raise PeerRefusedError(
-        "tls_name", "its certificate is for none of override_allowed_server_names"
+        "tls_name",
+        "its certificate is neither for its host nor for one of override_allowed_server_names",
     )
 
 

@@ -42,9 +42,8 @@ class Trust:
 
     Attributes:
         ca_pem: certificates that alone are trusted; "" means the system's.
-        server_names: names and addresses of which its certificate must carry one,
-            instead of the URL's host; empty means the host
-            (`override_allowed_server_names`).
+        server_names: names and addresses that its certificate may carry instead of the
+            URL's host (`override_allowed_server_names`).
         critical_extensions: dotted OIDs of critical extensions that its chain may have,
             though OpenSSL does not know them (`unsupported_critical_cert_extensions`).
     """
