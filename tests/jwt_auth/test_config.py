@@ -9,7 +9,6 @@ from tests.jwt_auth import stored
 from vault_jwt_plugin.jwt_auth.config import (
     CONFIG_FIELDS,
     CONFIG_FIELDS_BY_NAME,
-    UNBUILT,
     Config,
     KeySourceKind,
     StoredConfigError,
@@ -60,13 +59,11 @@ def test_vault_config():
     assert config.jwks_url == "https://issuer.example/keys"
     assert config.jwt_supported_algs == ("RS256",)
     assert config.override_allowed_server_names is None
-    assert config.unbuilt() == ()
 
 
 def test_openbao_config():
     config = Config.from_stored(stored.OPENBAO_CONFIG)
     assert config.key_source_kind is KeySourceKind.OIDC_FLOW
-    assert config.unbuilt() == ("provider_config",)
     assert config.trust("PEM") == Trust(ca_pem="PEM", server_names=("issuer.internal",))
 
 
@@ -170,10 +167,6 @@ def test_key_source_kind(config, kind):
 
 def test_default_role_is_lowercased():
     assert requested({"default_role": "Demo"}).default_role == "demo"
-
-
-def test_what_is_not_built_is_declared():
-    assert set(UNBUILT) < set(CONFIG_FIELDS_BY_NAME)
 
 
 @pytest.mark.parametrize(

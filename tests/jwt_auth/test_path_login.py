@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.jwt_auth import stored, tokens
+from tests.jwt_auth import tokens
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
 from vault_jwt_plugin.sdk import (
@@ -271,14 +271,6 @@ def test_a_stored_role_that_can_not_be_used_is_a_fault(raw, text):
     ("raw", "code", "text"),
     [
         (
-            stored.OPENBAO_CONFIG,
-            "config_not_supported",
-            (
-                "the stored configuration sets 'provider_config', which this version of the "
-                "plugin does not support"
-            ),
-        ),
-        (
             b'{"jwt_validation_pubkeys":["hush"]}',
             "config_unusable",
             "error configuring token validator: ",
@@ -289,7 +281,7 @@ def test_a_stored_role_that_can_not_be_used_is_a_fault(raw, text):
             "error configuring token validator: the configuration names no source of keys",
         ),
     ],
-    ids=["not built", "bad key", "empty"],
+    ids=["bad key", "empty"],
 )
 def test_configurations_of_the_builtin_that_can_not_be_used(raw, code, text):
     async def scenario(mounted):
