@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import socket
 import time
 import tracemalloc
 import zlib
@@ -23,6 +22,8 @@ from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.trust import Trust
 
 if TYPE_CHECKING:
+    import socket
+
     from tests.jwt_auth.loopback import Script
 
 DEADLINE_S = 1.0
