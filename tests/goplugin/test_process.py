@@ -220,6 +220,34 @@ def test_stdio_is_an_idle_stream(plugin):
 # --- Who may connect -----------------------------------------------------------------------------
 
 
+def test_callers_who_hang_up_cost_nobody_the_connection(plugin):
+    """Whoever can reach the host can have it cancel calls of ours, thousands in a second."""
+
+    async def go():
+        async with connected(plugin) as channel:
+            for _ in range(12_000):
+                async with channel.stream(
+                    "/grpc.health.v1.Health/Watch", timeout_s=None, metadata=()
+                ):
+                    pass
+            assert await channel.unary("/toy.Toy/Echo", b"still here", timeout_s=5) == b"still here"
+
+    asyncio.run(go())
+
+
+def test_calls_that_wait_leave_room_for_others(plugin):
+    """Logins of many mounts may wait for one issuer; those of all others must go on."""
+
+    async def go():
+        async with connected(plugin) as channel, contextlib.AsyncExitStack() as waiting:
+            for _ in range(2_000):
+                stream = channel.stream("/grpc.health.v1.Health/Watch", timeout_s=None, metadata=())
+                await asyncio.wait_for(waiting.enter_async_context(stream), 5)
+            assert await channel.unary("/toy.Toy/Echo", b"still here", timeout_s=5) == b"still here"
+
+    asyncio.run(go())
+
+
 def test_a_stranger_gets_nothing(plugin):
     stranger = HostIdentity.generate().context(plugin.certificate_der, server=False)
     with pytest.raises((ssl.SSLError, OSError)):

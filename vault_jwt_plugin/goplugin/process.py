@@ -39,6 +39,11 @@ _LOG_FLUSH_S = 0.05
 _REFUSAL_S = 1.0
 _SWEEP_DELAY_S = 5.0
 
+HOST_LIMITS = rpc.Limits(max_concurrent_streams=10_000, max_resets_per_interval=500_000)
+"""What the host may cost, who alone can connect. It passes on what its callers do, who need not be
+logged in: each call that waits is a stream, each one who hangs up a reset. A connection that was
+closed for either takes the broker with it, and then no mount can be made in this process."""
+
 
 class Plugin(Protocol):
     """What a process serves beside go-plugin's own services."""
@@ -151,7 +156,7 @@ async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> N
         **parts.plugin.methods(broker),
         **own_methods(broker, shutdown=stop_soon, stopping=stop),
     }
-    server = rpc.Server(methods, tls=parts.server_tls)
+    server = rpc.Server(methods, tls=parts.server_tls, limits=HOST_LIMITS)
     server.start(parts.listener.socket)
     life.on_stop = stop_soon
     _write_line(stdout_fd, parts.line)
