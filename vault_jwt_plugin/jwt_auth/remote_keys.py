@@ -34,9 +34,10 @@ PATIENCE_S = 1.0
 """How long the first logins wait for the issuer though stored keys are at hand, in seconds: one
 that answers says which of those were withdrawn."""
 
-MAX_WAITING = 256
-"""Logins of one source that may wait for a fetch. A process serves at most 1,000 requests of its
-host at a time, of all mounts: those that wait for one hung issuer must not take all places."""
+MAX_WAITING = 2_000
+"""Logins of one source that may wait for a fetch; after a restart or a rotation all of a large
+fleet's may. A process serves at most 10,000 requests of its host at a time, of all mounts: those
+that wait for one hung issuer must not take all places."""
 
 _GRACE_S = 0.25
 
