@@ -68,9 +68,9 @@ class FakeFetcher:
 
 
 class FakeSession:
-    """Sends requests to the documents of a `FakeFetcher`."""
+    """Sends requests to the documents of a fake fetcher, and notes them in its `sent`."""
 
-    def __init__(self, fetcher: FakeFetcher, trust: Trust) -> None:
+    def __init__(self, fetcher: Any, trust: Trust) -> None:
         self._fetcher = fetcher
         self._trust = trust
         self.closed = False
@@ -78,9 +78,10 @@ class FakeSession:
     async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Document:
         assert not self.closed
         self._fetcher.sent.append(request)
-        return await self._fetcher.get_json(
+        document: Document = await self._fetcher.get_json(
             request.url, trust=self._trust, deadline_s=deadline_s, max_bytes=max_bytes
         )
+        return document
 
     def close(self) -> None:
         self.closed = True

@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 
 from tests.jwt_auth import tokens
+from tests.jwt_auth.fakes import FakeSession
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.fetch import Document
 from vault_jwt_plugin.jwt_auth.urls import fetch_error
@@ -42,6 +43,7 @@ class FakeFetcher:
     def __init__(self):
         self.documents = {}
         self.asked = []
+        self.sent = []
         self.gate = None
         self.asking = asyncio.Event()
         self.closed = False
@@ -58,6 +60,9 @@ class FakeFetcher:
             raise document
         digest = hashlib.sha256(json.dumps(document).encode()).digest()
         return Document(json=document, digest=digest, max_age_s=None)
+
+    def open(self, *, trust):
+        return FakeSession(self, trust)
 
     def close(self):
         self.closed = True

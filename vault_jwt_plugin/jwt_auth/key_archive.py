@@ -242,6 +242,16 @@ class KeyArchive:
             await self._storage.delete(key)
         else:
             await self._storage.put(StorageEntry(key=key, value=raw))
+            self._logger.debug(
+                "keys are stored",
+                extra={
+                    "fields": {
+                        "event": "keys_stored",
+                        "key": key,
+                        "keys": len(pending.keys.fetched.key_set.keys),
+                    }
+                },
+            )
         # A set too large counts as stored: once per change is enough for the warning.
         self._known[key] = _Known(content=pending.keys.content, fetched_at=pending.keys.fetched_at)
 
