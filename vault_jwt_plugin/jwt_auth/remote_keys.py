@@ -48,6 +48,7 @@ class _Cached:
 
     Attributes:
         fetched_at: Unix seconds, for what people read.
+        refresh_at: when they are to be fetched anew; never after `trusted_until`.
     """
 
     fetched: FetchedKeys
@@ -98,6 +99,10 @@ class RemoteKeys:
 
     def candidates(self, header: JoseHeader) -> MaybeAwaitable[Sequence[VerificationKey]]:
         """See `KeySource.candidates`."""
+        cached = self._cached
+        # Nearly every login: keys that are too young for anything else to be looked at.
+        if cached is not None and self._monotonic() < cached.refresh_at:
+            return matching(cached.fetched.key_set.keys, header)
         known = self.known(header)
         return self._first_candidates(header) if known is None else known
 
