@@ -7,17 +7,20 @@ the result has every one evaluated. An error in any is an error of the whole.
 
 What is changed in the expressions themselves:
 
+- A call of one of OpenBao's own functions becomes a name. What it is called on
+  is a stage, evaluated on its own before the program; the function's value goes
+  under that name. The library could call Python functions itself, but keeps
+  what they are given and give back: one call leaked up to 2 KB.
 - A function whose result can be far longer than its arguments is bounded by
   `MAX_ITEMS` and `MAX_PRODUCT_CHARS`: who brings a token chooses the arguments.
-- `encode_json` gets its map inside a message, see `cel_messages.HOLDER`.
-- `format` writes doubles by our own function: the library's `%s` keeps six
-  digits, so that the users 1234567 and 1234568 would become one.
+- `format` gets doubles as texts: the library's `%s` keeps six digits, so that
+  the users 1234567 and 1234568 would become one.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth._cel_ast import (
@@ -35,63 +38,177 @@ from vault_jwt_plugin.jwt_auth._cel_ast import (
     bind,
     choose,
     integer,
-    text,
 )
+from vault_jwt_plugin.jwt_auth._cel_format import formatted
+from vault_jwt_plugin.jwt_auth._cel_guards import GUARDS, is_like
 from vault_jwt_plugin.jwt_auth.cel_errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.cel_messages import HOLDER, HOLDER_FIELD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-MAX_ITEMS = 1000
-"""Longest list that a claim, or a function that makes one, may give, in elements.
-
-The library's `map` and `filter` copy their result at each element: 1,000 take 15 ms and
-16 MB, 9,000 a second and 1.3 GB.
-"""
-
-MAX_PRODUCT_CHARS = 1_000_000
-"""Length of the text times length of the replacement in `replace`, in characters."""
-
-ENCODE_JSON = "@encode_json"
-FORMAT_TEXT = "@format_text"
-REFUSE = "@refuse"
-"""Functions that only composed expressions call: no name that can be written starts so."""
-
-HELD = ""
-"""Name under which a value lies in the map of a `HOLDER`."""
+OWN_FUNCTIONS = ("check_valid_email", "decode_json", "encode_json")
+"""What OpenBao adds to the language."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CLAUSE = re.compile(r"%(?:%|(?:\.[0-9]+)?([a-zA-Z])|)")
-_VERBS = frozenset("sdfebxXo")
 
 
-def compose(variables: Sequence[tuple[str, Node]], result: Node) -> Node:
-    """One expression for a whole program.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A call of one of our functions, evaluated before the program.
+
+    Attributes:
+        name: under which the program finds the function's value.
+        function: which.
+        argument: gives a text; for `encode_json` a `HOLDER` with the map, or false if
+            it is called on something else.
+    """
+
+    name: str
+    function: str
+    argument: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """A whole program: stages in order, then the expression."""
+
+    stages: tuple[Stage, ...]
+    expression: Node
+
+
+def compose(variables: Sequence[tuple[str, Node]], result: Node) -> Composed:
+    """One expression for a whole program, and its stages.
 
     Args:
         variables: name and expression, in the order of their evaluation.
         result: the program's own expression.
 
     Raises:
-        CELProgramError: `cel_unsupported`.
+        CELProgramError: `cel_unsupported`, `cel_type`.
     """
-    names: list[str] = []
-    bound: list[tuple[str, Node]] = []
-    for index, (name, expression) in enumerate(variables):
-        value = _unwrapped(rewrite(expression))
-        if name in names:
-            # The later one hides the earlier, which has to be evaluated all the same.
-            value = _after((Ident(name),), value)
-        # OpenBao takes any text for a name; one that no expression can say needs none.
-        usable = name if _IDENTIFIER.fullmatch(name) else f"#{index}"
-        names.append(usable)
-        bound.append((usable, value))
-    evaluated = tuple(Ident(name) for name in dict.fromkeys(names))
-    composed = _after(evaluated, _unwrapped(rewrite(result)))
-    for name, value in reversed(bound):
-        composed = bind(name, value, composed)
-    return composed
+    return _Composer().compose(variables, result)
+
+
+class _Composer:
+    def __init__(self) -> None:
+        self._bound: list[tuple[str, Node]] = []
+        self._stages: list[Stage] = []
+
+    def compose(self, variables: Sequence[tuple[str, Node]], result: Node) -> Composed:
+        for index, (name, expression) in enumerate(variables):
+            value = _unwrapped(self._rewrite(expression, frozenset()))
+            if any(name == earlier for earlier, _ in self._bound):
+                # The later one hides the earlier, which has to be evaluated all the same.
+                value = _after((Ident(name),), value)
+            # OpenBao takes any text for a name; one that no expression can say needs none.
+            usable = name if _IDENTIFIER.fullmatch(name) else f"#{index}"
+            self._bound.append((usable, value))
+        evaluated = tuple(Ident(name) for name in dict.fromkeys(name for name, _ in self._bound))
+        last = _unwrapped(self._rewrite(result, frozenset()))
+        return Composed(
+            stages=tuple(self._stages), expression=self._within_variables(_after(evaluated, last))
+        )
+
+    def _within_variables(self, node: Node) -> Node:
+        for name, value in reversed(self._bound):
+            node = bind(name, value, node)
+        return node
+
+    def _rewrite(self, node: Node, local: frozenset[str]) -> Node:
+        """The expression with the functions named above replaced, at every depth.
+
+        Args:
+            node: as parsed.
+            local: names that macros around it give values to.
+        """
+        match node:
+            case Const() | Ident():
+                return node
+            case Select(operand):
+                return replace(node, operand=self._rewrite(operand, local))
+            case ListOf(elements):
+                return replace(node, elements=tuple(self._rewrite(e, local) for e in elements))
+            case Struct(_, entries):
+                return replace(node, entries=tuple(self._entry(e, local) for e in entries))
+            case Comprehension():
+                return self._comprehension(node, local)
+            case Call(_, args, target):
+                call = replace(
+                    node,
+                    args=tuple(self._rewrite(arg, local) for arg in args),
+                    target=None if target is None else self._rewrite(target, local),
+                )
+                return self._call(call, local)
+
+    def _entry(self, entry: Entry, local: frozenset[str]) -> Entry:
+        return replace(
+            entry,
+            value=self._rewrite(entry.value, local),
+            key=None if entry.key is None else self._rewrite(entry.key, local),
+        )
+
+    def _comprehension(self, node: Comprehension, local: frozenset[str]) -> Comprehension:
+        inner = local | {node.iter_var, node.iter_var2, node.accu_var}
+        return replace(
+            node,
+            iter_range=self._rewrite(node.iter_range, local),
+            accu_init=self._rewrite(node.accu_init, local),
+            loop_condition=self._rewrite(node.loop_condition, inner),
+            loop_step=self._rewrite(node.loop_step, inner),
+            result=self._rewrite(node.result, inner),
+        )
+
+    def _call(self, call: Call, local: frozenset[str]) -> Node:
+        if call.function in OWN_FUNCTIONS and call.target is None and len(call.args) == 1:
+            return self._staged(call.function, call.args[0], local)
+        if call.function == "format" and call.target is not None:
+            return formatted(call)
+        guard = GUARDS.get(call.function)
+        return call if guard is None else guard(call)
+
+    def _staged(self, function: str, argument: Node, local: frozenset[str]) -> Ident:
+        if not local.isdisjoint(_names(argument)):
+            raise CELProgramError(
+                "cel_unsupported",
+                f"'{function}' is not supported on what map, filter, exists, all or another "
+                "macro gives a name to",
+            )
+        if function == "encode_json":
+            held = Struct(HOLDER, (Entry(value=Ident("#j"), field=HOLDER_FIELD),))
+            argument = bind("#j", argument, choose(is_like("#j", Struct("", ())), held, FALSE))
+        name = f"@{len(self._stages)}"
+        self._stages.append(
+            Stage(name=name, function=function, argument=self._within_variables(argument))
+        )
+        return Ident(name)
+
+
+def _names(node: Node) -> set[str]:
+    """Every name in an expression, those that it binds itself too."""
+    match node:
+        case Const():
+            return set()
+        case Ident(name):
+            return {name}
+        case Select(operand):
+            return _names(operand)
+        case ListOf(elements):
+            return set().union(*map(_names, elements))
+        case Struct(_, entries):
+            values = set().union(*(_names(entry.value) for entry in entries))
+            return values.union(*(_names(entry.key) for entry in entries if entry.key is not None))
+        case Call(_, args, target):
+            return set().union(*map(_names, args if target is None else (target, *args)))
+        case Comprehension():
+            parts = (
+                node.iter_range,
+                node.accu_init,
+                node.loop_condition,
+                node.loop_step,
+                node.result,
+            )
+            return set().union(*map(_names, parts))
 
 
 def _after(first: tuple[Node, ...], value: Node) -> Node:
@@ -107,177 +224,8 @@ def _unwrapped(value: Node) -> Node:
         "#o",
         value,
         choose(
-            _is_like("#o", Call("none", (), Ident("optional"))),
+            is_like("#o", Call("none", (), Ident("optional"))),
             Call("orValue", (NULL,), Ident("#o")),
             Ident("#o"),
         ),
     )
-
-
-def _is_like(name: str, example: Node) -> Node:
-    # Not `type(x) == list`: a variable may be called `list`.
-    return Call("_==_", (Call("type", (Ident(name),)), Call("type", (example,))))
-
-
-def rewrite(node: Node) -> Node:
-    """The expression with the functions named above replaced, at every depth.
-
-    Raises:
-        CELProgramError: `cel_unsupported`: `format` with a template or a list that is no literal.
-    """
-    match node:
-        case Const() | Ident():
-            return node
-        case Select(operand):
-            return replace(node, operand=rewrite(operand))
-        case ListOf(elements):
-            return replace(node, elements=tuple(map(rewrite, elements)))
-        case Struct(_, entries):
-            return replace(node, entries=tuple(map(_rewrite_entry, entries)))
-        case Comprehension():
-            return replace(
-                node,
-                iter_range=rewrite(node.iter_range),
-                accu_init=rewrite(node.accu_init),
-                loop_condition=rewrite(node.loop_condition),
-                loop_step=rewrite(node.loop_step),
-                result=rewrite(node.result),
-            )
-        case Call(_, args, target):
-            call = replace(
-                node,
-                args=tuple(map(rewrite, args)),
-                target=None if target is None else rewrite(target),
-            )
-            change = _CHANGES.get(call.function)
-            return call if change is None else change(call)
-
-
-def _rewrite_entry(entry: Entry) -> Entry:
-    return replace(
-        entry,
-        value=rewrite(entry.value),
-        key=None if entry.key is None else rewrite(entry.key),
-    )
-
-
-# The changes; a call that is not of the form that they know is left to the library to refuse.
-
-
-def _encode_json(call: Call) -> Node:
-    if call.target is not None or len(call.args) != 1:
-        return call
-    encoded = Call(ENCODE_JSON, (_holder(Ident("#j")),))
-    return bind("#j", call.args[0], choose(_is_like("#j", Struct("", ())), encoded, FALSE))
-
-
-def _holder(members: Node) -> Node:
-    return Struct(HOLDER, (Entry(value=members, field=HOLDER_FIELD),))
-
-
-def _is_of(call: Call, namespace: str) -> bool:
-    return call.target == Ident(namespace)
-
-
-def _range(call: Call) -> Node:
-    if not _is_of(call, "lists") or len(call.args) != 1:
-        return call
-    count = Ident("#n")
-    within = Call(
-        "_&&_",
-        (Call("_>=_", (count, integer(0))), Call("_<=_", (count, integer(MAX_ITEMS)))),
-    )
-    made = choose(within, replace(call, args=(count,)), _refusal("a list would be too long"))
-    return bind("#n", call.args[0], made)
-
-
-def _bounded_list(call: Call) -> Node:
-    if call.target is None:
-        return call
-    short = Call("_<=_", (Call("size", (Ident("#l"),)), integer(MAX_ITEMS)))
-    return bind("#l", call, choose(short, Ident("#l"), _refusal("a list would be too long")))
-
-
-def _replace(call: Call) -> Node:
-    if _is_of(call, "regex") and len(call.args) in (3, 4):
-        subject, pattern, by, *rest = call.args
-        changed = replace(call, args=(Ident("#s"), pattern, Ident("#r"), *rest))
-    elif call.target is not None and len(call.args) in (2, 3):
-        subject, (old, by, *rest) = call.target, call.args
-        changed = replace(call, target=Ident("#s"), args=(old, Ident("#r"), *rest))
-    else:
-        return call
-    product = Call("_*_", (Call("size", (Ident("#s"),)), Call("size", (Ident("#r"),))))
-    short = Call("_<=_", (product, integer(MAX_PRODUCT_CHARS)))
-    made = choose(short, changed, _refusal("a text would be too long"))
-    return bind("#s", subject, bind("#r", by, made))
-
-
-def _refusal(reason: str) -> Node:
-    return Call(REFUSE, (text(reason),))
-
-
-def _format(call: Call) -> Node:
-    template = call.target.text if isinstance(call.target, Const) else None
-    values = call.args[0] if len(call.args) == 1 else None
-    if template is None or not isinstance(values, ListOf) or values.optional_indices:
-        raise CELProgramError(
-            "cel_unsupported",
-            "'format' is supported on a literal text with a literal list of values only, "
-            "as in '%s@%s'.format([a, b])",
-        )
-    elements = list(values.elements)
-    written = []
-    end = used = 0
-    for clause in _CLAUSE.finditer(template):
-        verb = clause.group(1)
-        written.append(template[end : clause.start()])
-        end = clause.end()
-        if clause.group() == "%%":
-            written.append("%%")
-            continue
-        if verb is None or verb not in _VERBS:
-            raise CELProgramError(
-                "cel_type", f"'format' knows %s, %d, %f, %e, %b, %x, %X and %o, not %{verb or ''}"
-            )
-        if used == len(elements):
-            raise CELProgramError("cel_type", "'format' has fewer values than its text asks for")
-        if verb in "sd":
-            elements[used] = _formatted(elements[used], whole=verb == "d")
-            written.append("%s")
-        else:
-            written.append(clause.group())
-        used += 1
-    if used < len(elements):
-        raise CELProgramError("cel_type", "'format' has more values than its text asks for")
-    written.append(template[end:])
-    return replace(call, target=text("".join(written)), args=(ListOf(tuple(elements)),))
-
-
-def _formatted(value: Node, *, whole: bool) -> Node:
-    by_us = Call(FORMAT_TEXT, (_holder(Struct("", (Entry(value=Ident("#f"), key=text(HELD)),))),))
-    is_double = _is_like("#f", Const(_ONE_AND_A_HALF))
-    if whole:
-        is_whole = _either(_is_like("#f", integer(0)), _is_like("#f", Const(_UINT_ZERO)))
-        otherwise = choose(is_whole, Ident("#f"), _refusal("%d is for numbers"))
-        return bind("#f", value, choose(is_double, by_us, otherwise))
-    is_container = _either(_is_like("#f", ListOf(())), _is_like("#f", Struct("", ())))
-    return bind("#f", value, choose(_either(is_double, is_container), by_us, Ident("#f")))
-
-
-def _either(first: Node, second: Node) -> Node:
-    return Call("_||_", (first, second))
-
-
-_ONE_AND_A_HALF = b"\x29\x00\x00\x00\x00\x00\x00\xf8\x3f"
-_UINT_ZERO = b"\x20\x00"
-
-_CHANGES: dict[str, Callable[[Call], Node]] = {
-    "encode_json": _encode_json,
-    "range": _range,
-    "split": _bounded_list,
-    "extractAll": _bounded_list,
-    "flatten": _bounded_list,
-    "replace": _replace,
-    "format": _format,
-}

@@ -1,17 +1,18 @@
-"""The language that programs are written in, and the library's edges kept away from it.
+"""The language that programs are written in.
 
 Mirrors `celEnv` of OpenBao's `path_cel_role.go`: standard CEL with the strings,
 lists, optional, regex, math, sets and encoders extensions, the three functions
 of its own, and a ternary whose branches may differ in type.
 
-Known of `cel-expr-python` 0.1.3, each seen, and why values cross this border
-only as protobuf messages, texts and booleans:
+Known of `cel-expr-python` 0.1.3, each seen, and why values cross its border only
+as protobuf messages, texts and booleans, and no Python function is called in it:
 
 - an evaluation error comes back as a value, a truthy `str`;
 - text given from Python ends at its first NUL: a user `admin`, NUL, `x` is `admin`;
 - a null handed to Python, also deep inside a list or map, takes a reference from
   `None` that it does not own: some thousand of them end the process;
-- an optional inside a map handed to Python is a null pointer.
+- an optional inside a map handed to Python is a null pointer;
+- what is given to a Python function, and what it gives back, is never freed.
 """
 
 from __future__ import annotations
@@ -20,12 +21,6 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth import _cel_library
-from vault_jwt_plugin.jwt_auth._cel_compose import ENCODE_JSON, FORMAT_TEXT, HELD, REFUSE
-from vault_jwt_plugin.jwt_auth._cel_functions import format_text, json_text
-from vault_jwt_plugin.jwt_auth._cel_values import TooLargeError, plain
-from vault_jwt_plugin.jwt_auth._mail_address import is_mail_address
-from vault_jwt_plugin.jwt_auth.cel_messages import HOLDER
-from vault_jwt_plugin.sdk import jsonutil
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +30,7 @@ if TYPE_CHECKING:
 VARIABLES = ("claims", "now", "operation")
 """What every program sees."""
 
-_STANDARD = """
+_CONFIG = """
 stdlib:
   exclude_functions:
   - name: "_?_:_"
@@ -47,37 +42,42 @@ extensions:
 - name: math
 - name: sets
 - name: encoders
+functions:
+- name: "_?_:_"
+  overloads:
+  - id: conditional_dyn
+    args:
+    - type_name: bool
+    - type_name: dyn
+    - type_name: dyn
+    return:
+      type_name: dyn
+- name: check_valid_email
+  overloads:
+  - id: check_valid_email_string
+    args:
+    - type_name: string
+    return:
+      type_name: bool
+- name: encode_json
+  overloads:
+  - id: encode_json_dyn
+    args:
+    - type_name: dyn
+    return:
+      type_name: string
+- name: decode_json
+  overloads:
+  - id: decode_json_string
+    args:
+    - type_name: string
+    return:
+      type_name: dyn
 """
-
-# Declared for programs: name, types of the parameters, type of the result.
-_WRITABLE = (
-    ("_?_:_", ("bool", "dyn", "dyn"), "dyn"),
-    ("check_valid_email", ("string",), "bool"),
-    ("encode_json", ("dyn",), "string"),
-    ("decode_json", ("string",), "dyn"),
-)
-_INTERNAL = (
-    (ENCODE_JSON, (HOLDER,), "dyn"),
-    (FORMAT_TEXT, (HOLDER,), "dyn"),
-    (REFUSE, ("string",), "dyn"),
-)
-
-
-def _yaml() -> str:
-    lines = ["functions:"]
-    for name, parameters, result in (*_WRITABLE, *_INTERNAL):
-        lines += [f'- name: "{name}"', "  overloads:", f'  - id: "{_overload(name)}"', "    args:"]
-        lines += [f"    - type_name: {parameter}" for parameter in parameters]
-        lines += ["    return:", f"      type_name: {result}"]
-    return _STANDARD + "\n".join(lines) + "\n"
-
-
-def _overload(name: str) -> str:
-    return f"vault_jwt_plugin:{name}"
 
 
 class Environment:
-    """Parses, checks and evaluates; one per mount, made at the first use of CEL there.
+    """Parses, checks and compiles; one per mount, made at the first use of CEL there.
 
     Args:
         messages: of the host protocol.
@@ -98,52 +98,19 @@ class Environment:
     @functools.cached_property
     def plain(self) -> Any:
         """The library's `Env` without any variable of a program."""
-        return self._env(())
+        return self.with_variables(())
 
     def with_variables(self, names: Iterable[str]) -> Any:
         """An `Env` in which these are variables of any type."""
-        return self._env(names)
-
-    def _env(self, names: Iterable[str]) -> Any:
         cel = self.library
         kinds = cel.Type
-        variables = {
-            "claims": kinds.Map(kinds.STRING, kinds.DYN),
-            "now": kinds.TIMESTAMP,
-            "operation": kinds.STRING,
-            **dict.fromkeys(names, kinds.DYN),
-        }
         return cel.NewEnv(
             self._messages.descriptor_pool,
-            config=cel.NewEnvConfigFromYaml(_yaml()),
-            variables=variables,
-            function_impls={
-                _overload("check_valid_email"): is_mail_address,
-                _overload("decode_json"): self._decode_json,
-                _overload(ENCODE_JSON): self._encode_json,
-                _overload(FORMAT_TEXT): self._format_text,
-                _overload(REFUSE): _refuse,
+            config=cel.NewEnvConfigFromYaml(_CONFIG),
+            variables={
+                "claims": kinds.Map(kinds.STRING, kinds.DYN),
+                "now": kinds.TIMESTAMP,
+                "operation": kinds.STRING,
+                **dict.fromkeys(names, kinds.DYN),
             },
         )
-
-    def _decode_json(self, text: str) -> Any:
-        try:
-            decoded = jsonutil.loads(text)
-        except jsonutil.JSONError:
-            return False
-        try:
-            return self._messages.value(plain(decoded))
-        except TooLargeError:
-            raise ValueError("decoded JSON is too large") from None
-
-    def _encode_json(self, holder: Any) -> Any:
-        encoded = json_text(self._messages.held(holder))
-        return False if encoded is None else encoded
-
-    def _format_text(self, holder: Any) -> Any:
-        # As a message: a text in the value may hold a NUL.
-        return self._messages.value(format_text(self._messages.held(holder)[HELD]))
-
-
-def _refuse(reason: str) -> None:
-    raise ValueError(reason)

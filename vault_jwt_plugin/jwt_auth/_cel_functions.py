@@ -1,6 +1,6 @@
-"""OpenBao's own CEL functions, and texts of numbers as Go writes them.
+"""OpenBao's own CEL functions.
 
-Mirrors `sdk/helper/cel/helpers.go` of OpenBao.
+Mirrors `sdk/helper/cel/helpers.go` of OpenBao. Each gives false where it fails.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _ESCAPES = str.maketrans(
 )
 
 
-def json_text(members: dict[str, Any]) -> str | None:
+def encode_json(members: dict[str, Any]) -> str | bool:
     """A map as Go's `json.Marshal` writes it: sorted, compact, numbers as short as they go.
 
     Args:
         members: decoded JSON whose numbers are `float`.
 
     Returns:
-        None for NaN and infinities, which JSON has no form for.
+        False for NaN and infinities, which JSON has no form for.
     """
     pieces: list[str] = []
-    return "".join(pieces) if _write(members, pieces) else None
+    return "".join(pieces) if _write(members, pieces) else False
 
 
 def _write(value: Any, pieces: list[str]) -> bool:
@@ -52,7 +52,7 @@ def _write(value: Any, pieces: list[str]) -> bool:
         case float():
             if not math.isfinite(value):
                 return False
-            pieces.append(_json_number(value))
+            pieces.append(_number(value))
         case _:
             pieces.append(json.dumps(value))
     return True
@@ -62,47 +62,19 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
 
 
-def _json_number(number: float) -> str:
+def _number(number: float) -> str:
+    """The shortest digits that tell a number from any other, as Go's encoding/json writes it."""
     size = abs(number)
     if size and not 1e-6 <= size < 1e21:
         mantissa, _, exponent = repr(number).partition("e")
-        if exponent:
-            sign = "-" if exponent.startswith("-") else "+"
-            return f"{mantissa.removesuffix('.0')}e{sign}{exponent.lstrip('+-').lstrip('0')}"
-    return plain_number(number)
-
-
-def plain_number(number: float) -> str:
-    """A number without exponent, with as many digits as it takes to tell it from any other.
-
-    As `strconv.FormatFloat(number, 'f', -1, 64)`.
-    """
-    if not math.isfinite(number):
-        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+        sign = "-" if exponent.startswith("-") else "+"
+        return f"{mantissa.removesuffix('.0')}e{sign}{exponent.lstrip('+-').lstrip('0')}"
     if number == int(number):
-        return "-0" if not number and math.copysign(1, number) < 0 else _whole(number)
-    return format(Decimal(repr(number)), "f")
+        # Not int(): above 2^53 it shows digits that are the binary form's alone.
+        return "-0" if math.copysign(1, number) < 0 and not number else _plain(number, whole=True)
+    return _plain(number, whole=False)
 
 
-def _whole(number: float) -> str:
-    # The shortest digits that mean this number, as Go has them; int() would show the binary
-    # number's exact ones: 1e23 is 99999999999999991611392.
-    return format(Decimal(repr(number)).to_integral_value(), "f")
-
-
-def format_text(value: Any) -> str:
-    """A number, list or map as `format` writes it for `%s`: `[1, a, null]`, `{k: v}`."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return plain_number(value)
-        case list():
-            return f"[{', '.join(map(format_text, value))}]"
-        case dict():
-            members = (f"{name}: {format_text(value[name])}" for name in sorted(value))
-            return f"{{{', '.join(members)}}}"
-        case _:
-            return str(value)
+def _plain(number: float, *, whole: bool) -> str:
+    digits = Decimal(repr(number))
+    return format(digits.to_integral_value() if whole else digits, "f")

@@ -2,7 +2,7 @@
 
 As in OpenBao, where they come out of `encoding/json`. The bounds are ours: who
 brings a token chooses its claims, and some of what programs do with a list costs
-more than its length (see `_cel_compose.MAX_ITEMS`).
+more than its length (see `_cel_guards.MAX_ITEMS`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from vault_jwt_plugin.jwt_auth._cel_compose import MAX_ITEMS
+from vault_jwt_plugin.jwt_auth._cel_guards import MAX_ITEMS
 
 MAX_DEPTH = 32
 """Nesting of objects and lists, in levels: protobuf's parser follows 33 of the claims'."""

@@ -17,13 +17,18 @@ from vault_jwt_plugin.jwt_auth import _cel_library
 from vault_jwt_plugin.jwt_auth._cel_ast import ASTError, decode, encode
 from vault_jwt_plugin.jwt_auth._cel_compose import compose
 from vault_jwt_plugin.jwt_auth._cel_environment import VARIABLES, Environment
-from vault_jwt_plugin.jwt_auth._cel_values import Plain, TooLargeError
+from vault_jwt_plugin.jwt_auth._cel_functions import encode_json
+from vault_jwt_plugin.jwt_auth._cel_guards import REFUSALS
+from vault_jwt_plugin.jwt_auth._cel_values import Plain, TooLargeError, plain
+from vault_jwt_plugin.jwt_auth._mail_address import is_mail_address
 from vault_jwt_plugin.jwt_auth.cel_errors import CELProgramError
+from vault_jwt_plugin.jwt_auth.cel_messages import HOLDER
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.sdk import (
     CIDRError,
     TokenType,
     holds_host_phrase,
+    jsonutil,
     parse_cidrs,
     quoted,
 )
@@ -110,20 +115,31 @@ class CELEngine:
             (each.name, self._parsed(each.expression, each.name)) for each in program.variables
         ]
         result = self._parsed(program.expression)
+        composed = compose(variables, result)
+        stages = tuple(
+            CompiledStage(
+                name=stage.name,
+                function=stage.function,
+                argument=self._planned(stage.argument),
+            )
+            for stage in composed.stages
+        )
+        return CompiledProgram(
+            expression=self._planned(composed.expression),
+            stages=stages,
+            kinds=self._environment.library.Type,
+            messages=self._messages,
+            source="\n".join((program.expression, *(e.expression for e in program.variables))),
+        )
+
+    def _planned(self, node: Node) -> Any:
         try:
-            composed = encode(compose(variables, result))
-            expression = self._environment.plain.deserialize(composed)
+            return self._environment.plain.deserialize(encode(node))
         except (RuntimeError, RecursionError):
             raise CELProgramError(
                 "cel_too_large",
                 "cel_program is nested too deeply, its variables counted with it",
             ) from None
-        return CompiledProgram(
-            expression=expression,
-            kinds=self._environment.library.Type,
-            messages=self._messages,
-            source="\n".join((program.expression, *(e.expression for e in program.variables))),
-        )
 
     def _parsed(self, source: str, variable: str | None = None) -> Node:
         part = _EXPRESSION if variable is None else f"cel_program variable {quoted(variable)}"
@@ -172,17 +188,35 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledStage:
+    """A call of one of OpenBao's functions, ready; see `_cel_compose.Stage`."""
+
+    name: str
+    function: str
+    argument: Any
+
+
+class _Failed:
+    """Stands for a stage that failed: an error in a program that looks at it, and no other."""
+
+
+_FAILED = _Failed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledProgram:
     """A program ready for logins; safe to evaluate in several threads at once.
 
     Attributes:
         expression: the library's `Expression` of the whole program.
+        stages: evaluated before it, in order.
         kinds: the library's `Type`.
         messages: of the host protocol.
         source: every expression's text.
     """
 
     expression: Any
+    stages: tuple[CompiledStage, ...]
     kinds: Any
     messages: CELMessages
     source: str
@@ -227,8 +261,11 @@ class CompiledProgram:
                 (anything else but `pb.Auth`), `cel_evaluation` (an error), `cel_auth` (a
                 `pb.Auth` that can't be granted).
         """
+        data = inputs.data
+        for stage in self.stages:
+            data = {**data, stage.name: self._stage_value(stage, data)}
         try:
-            value = self.expression.eval(data=inputs.data)
+            value = self.expression.eval(data=data)
         except RuntimeError as error:
             raise self._failed(role, str(error)) from None
         kind = value.type()
@@ -251,6 +288,28 @@ class CompiledProgram:
             received=kind.name(),
         )
 
+    def _stage_value(self, stage: CompiledStage, data: Mapping[str, Any]) -> Any:
+        try:
+            argument = stage.argument.eval(data=data)
+        except RuntimeError:
+            return _FAILED
+        kind = argument.type()
+        if stage.function == "encode_json":
+            if kind.is_message() and kind.name() == HOLDER:
+                # JSON text has no NUL, at which a text given to the library would end.
+                return encode_json(self.messages.held(argument.value()))
+            return False if kind == self.kinds.BOOL else _FAILED
+        if kind != self.kinds.STRING:
+            return _FAILED
+        text = argument.value()
+        return is_mail_address(text) if stage.function == "check_valid_email" else self._json(text)
+
+    def _json(self, text: str) -> Any:
+        try:
+            return self.messages.value(plain(jsonutil.loads(text)))
+        except (jsonutil.JSONError, TooLargeError):
+            return False
+
     def _failed(self, role: str, message: str) -> LoginDenied:
         return LoginDenied(
             "cel_evaluation",
@@ -264,7 +323,8 @@ class CompiledProgram:
             # The key may be a claim's value; one that the program spells out is not.
             return f"no such key: {quoted(key)}" if key in self.source else "no such key"
         if (overload := _OVERLOAD.search(message)) is not None:
-            return f"no such overload: {overload.group(1)}"
+            called = overload.group(1)
+            return REFUSALS.get(called.removesuffix("()"), f"no such overload: {called}")
         return next((said for text, said in _REASONS if text in message), "an evaluation error")
 
     def _granted(self, role: str, message: Any) -> Auth:
@@ -299,9 +359,7 @@ _REASONS = (
     ("modulus by zero", "division by zero"),
     ("Iteration budget exceeded", "it took more than 10,000 steps"),
     ("Index error", "an index beyond the end of a list"),
-    ("a list would be too long", "a list would be too long"),
-    ("a text would be too long", "a text would be too long"),
-    ("decoded JSON is too large", "decoded JSON is too large"),
+    ("Non-CEL value type", "a function was called on a value that it has no form for"),
     ("Failed to parse serialized data", "a value nested too deeply"),
     ("overflow", "a number, time or duration out of range"),
     ("type conversion error", "a value of a type that its field can't hold"),
