@@ -86,20 +86,23 @@ class Server:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
-            request = b""
-            while b"\r\n\r\n" not in request:
-                received = connection.recv(65536)
-                if not received:
-                    return
-                request += received
-                if request.startswith(b"\x16"):  # a TLS handshake where there is no TLS
-                    connection.sendall(response(b"", status="400 Bad Request"))
-                    return
-            text = request.decode("latin-1")
-            target = text.split(" ", 2)[1]
-            self.targets.append(target)
-            self.requests.append(text)
-            self.asked.set()
-            self.script(connection, target)
-        with suppress(OSError):
-            connection.close()
+            # Whatever the client does, and though the server may have ended meanwhile.
+            with connection:
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            received = connection.recv(65536)
+            if not received:
+                return
+            request += received
+            if request.startswith(b"\x16"):  # a TLS handshake where there is no TLS
+                connection.sendall(response(b"", status="400 Bad Request"))
+                return
+        text = request.decode("latin-1")
+        target = text.split(" ", 2)[1]
+        self.targets.append(target)
+        self.requests.append(text)
+        self.asked.set()
+        self.script(connection, target)
