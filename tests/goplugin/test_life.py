@@ -211,3 +211,33 @@ def test_what_is_being_made_is_removed_and_nothing_more_is_made(tmp_path):
     )
     assert done.returncode == 7
     assert list(tmp_path.iterdir()) == []
+
+
+FAILING = """
+import os, sys, time
+from vault_jwt_plugin.goplugin import life
+
+def refuse(path):
+    raise MemoryError
+
+ours = life.Life(1)
+ours.leaves("something")
+life._remove = refuse
+if sys.argv[1] == "watching":
+    ours._timeout_ms = lambda: refuse(None)
+    ours.watch()
+    time.sleep(60)
+ours.end(1)
+"""
+
+
+@pytest.mark.parametrize("where", ["watching", "ending"])
+def test_a_fault_while_watching_or_ending_is_the_end_too(where):
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING, where],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL,
+        timeout=10,
+        check=False,
+    )
+    assert done.returncode == 1

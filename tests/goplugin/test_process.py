@@ -379,6 +379,34 @@ def test_shutdown_is_answered_and_open_calls_are_cut_off(plugin):
     assert plugin.wait_gone(GONE_S) < EXIT_S
 
 
+@pytest.mark.parametrize("shutdown", [True, False], ids=["asked-to", "not-asked-to"])
+def test_the_end_of_the_broker_stream_is_the_end(plugin, shutdown):
+    async def go():
+        async with connected(plugin) as channel:
+            start = channel.stream("/plugin.GRPCBroker/StartStream", timeout_s=None, metadata=())
+            async with start as stream:
+                await channel.unary("/toy.Toy/Echo", b"", timeout_s=5)
+                if shutdown:
+                    await stream.end()
+            if shutdown:
+                await channel.unary("/plugin.GRPCController/Shutdown", b"", timeout_s=5)
+
+    asyncio.run(go())
+    said = rest(plugin.process.stderr, GONE_S)
+    assert plugin.process.wait(GONE_S) == 0
+    assert (b"the connection to the server broke: the plugin ends" in said) is not shutdown
+
+
+def test_without_memory_it_ends(plugin):
+    call(plugin, "/toy.Toy/Exhaust")
+    said = rest(plugin.process.stderr, GONE_S)
+    assert plugin.process.wait(GONE_S) == 1
+    assert said == (
+        b"[ERROR] the plugin is out of memory and ends; "
+        b"the server starts it anew when it is needed\n"
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("stuck", [False, True], ids=["idle", "stuck"])
 def test_signals_end_it(tmpdir, number, stuck):

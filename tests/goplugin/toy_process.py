@@ -39,6 +39,7 @@ class Toy:
             "/toy.Toy/Log": rpc.unary(_log),
             "/toy.Toy/Stick": rpc.unary(_stick),
             "/toy.Toy/Wait": rpc.unary(_wait),
+            "/toy.Toy/Exhaust": rpc.unary(_exhaust),
             "/toy.Toy/AskHost": rpc.unary(self._ask_host),
         }
 
@@ -107,6 +108,16 @@ def _stick_fast() -> None:
 async def _wait(_call: rpc.Call, _message: bytes) -> bytes:
     await asyncio.Event().wait()
     return b""
+
+
+def _exhaust(_call: rpc.Call, _message: bytes) -> bytes:
+    """Have the event loop itself meet the want of memory."""
+    asyncio.get_running_loop().call_soon(_allocate)
+    return b""
+
+
+def _allocate() -> None:
+    raise MemoryError
 
 
 def make_toy() -> Toy:

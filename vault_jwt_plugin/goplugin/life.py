@@ -94,32 +94,43 @@ class Life:
         Without unwinding: the interpreter's own end waits for threads that wait for the network.
         """
         if self._ending.acquire(blocking=False):
-            self.making.acquire(timeout=_MAKING_S)
-            for path in self._remains:
-                _remove(path)
-            # The launcher removes what it unpacked, and complains of what it does not find; only
-            # if it was killed that is left to us.
-            unpacked = bundle_dir()
-            if unpacked is not None and os.getppid() != self._parent:
-                _remove(unpacked)
-            os._exit(status)
+            try:
+                self.making.acquire(timeout=_MAKING_S)
+                self._remove_all()
+            finally:
+                os._exit(status)
         while True:  # Another thread is at it; it ends us too.
             time.sleep(1)
 
+    def _remove_all(self) -> None:
+        for path in self._remains:
+            _remove(path)
+        # The launcher removes what it unpacked, and complains of what it does not find; only if it
+        # was killed that is left to us.
+        unpacked = bundle_dir()
+        if unpacked is not None and os.getppid() != self._parent:
+            _remove(unpacked)
+
     def _watch(self, poll: select.poll) -> None:
-        while True:
-            for fd, _ in poll.poll(self._timeout_ms()):
-                if fd != self._wake_read:
-                    self.end(1)  # The host or a launcher is gone.
-                woken_by = os.read(self._wake_read, 512)
-                if any(number in woken_by for number in _STOP_SIGNALS):
-                    self._stop()
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                if self._ending.locked():
-                    os._exit(1)  # Removal itself is stuck; what is left is the launcher's.
-                self.end(1)
-            if os.getppid() != self._parent:
-                self.end(1)
+        try:
+            while True:
+                self._watch_once(poll)
+        finally:
+            self.end(1)  # No memory, say: nobody would see us end any more.
+
+    def _watch_once(self, poll: select.poll) -> None:
+        for fd, _ in poll.poll(self._timeout_ms()):
+            if fd != self._wake_read:
+                self.end(1)  # The host or a launcher is gone.
+            woken_by = os.read(self._wake_read, 512)
+            if any(number in woken_by for number in _STOP_SIGNALS):
+                self._stop()
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            if self._ending.locked():
+                os._exit(1)  # Removal itself is stuck; what is left is the launcher's.
+            self.end(1)
+        if os.getppid() != self._parent:
+            self.end(1)
 
     def _stop(self) -> None:
         self._set_deadline(EXIT_WITHIN_S)

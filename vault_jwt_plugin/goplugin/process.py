@@ -38,6 +38,11 @@ _SERVER_GRACE_S = 0.1
 _LOG_FLUSH_S = 0.05
 _REFUSAL_S = 1.0
 _SWEEP_DELAY_S = 5.0
+_HOST_LOST_S = 0.25
+# Made beforehand: where there is no memory, a log record could not be put together.
+_OUT_OF_MEMORY = (
+    b"[ERROR] the plugin is out of memory and ends; the server starts it anew when it is needed\n"
+)
 
 HOST_LIMITS = rpc.Limits(max_concurrent_streams=10_000, max_resets_per_interval=500_000)
 """What the host may cost, who alone can connect. It passes on what its callers do, who need not be
@@ -91,6 +96,8 @@ def serve_host(
         asyncio.run(_serve(parts, life, stdout_fd, sink))
     except StartError as error:
         _logger.critical(error.message, extra={"fields": {"code": error.code}})
+    except MemoryError:
+        _end_without_memory(life, sink)
     except Exception:
         _logger.exception(
             "the plugin could not start", extra={"fields": {"version": program.version}}
@@ -143,27 +150,66 @@ def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life:
     )
 
 
+class _Stop:
+    """The wish that the process ends, whoever has it.
+
+    Attributes:
+        wanted: set once somebody has.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.wanted = asyncio.Event()
+        self._loop = loop
+
+    def soon(self) -> None:
+        """End in a later turn of the loop, when the answer to Shutdown is on its way."""
+        self._loop.call_soon_threadsafe(self.wanted.set)
+
+    def unless_asked_to(self) -> None:
+        """The broker stream has ended: end too, if the host does not ask for it anyway.
+
+        Hosts end that stream, then call Shutdown. Without that, the connection broke: a host would
+        open a new one for calls, but announces no Setup any more. It replaces a process that has
+        ended, and only that.
+        """
+        self._loop.call_later(_HOST_LOST_S, self._lost)
+
+    def _lost(self) -> None:
+        if not self.wanted.is_set():
+            _logger.error(
+                "the connection to the server broke: the plugin ends, the server starts it anew "
+                "when it is needed"
+            )
+            self.wanted.set()
+
+
 async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> NoReturn:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop = _Stop(loop)
 
-    def stop_soon() -> None:
-        # In a later turn of the loop, when the answer to Shutdown is on its way.
-        loop.call_soon_threadsafe(stop.set)
+    def on_fault(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        if isinstance(context.get("exception"), MemoryError):
+            # Nobody knows what was left half done: a connection's state, a descriptor that stays
+            # readable and brings the same fault again at once, and for ever.
+            _end_without_memory(life, sink)
+        loop.default_exception_handler(context)
 
+    loop.set_exception_handler(on_fault)
     broker = Broker(parts.client_tls)
     methods = {
         **parts.plugin.methods(broker),
-        **own_methods(broker, shutdown=stop_soon, stopping=stop),
+        **own_methods(
+            broker, shutdown=stop.soon, stopping=stop.wanted, host_lost=stop.unless_asked_to
+        ),
     }
     server = rpc.Server(methods, tls=parts.server_tls, limits=HOST_LIMITS)
     server.start(parts.listener.socket)
-    life.on_stop = stop_soon
+    life.on_stop = stop.soon
     _write_line(stdout_fd, parts.line)
     if parts.listener.remains != parts.listener.path:
         # When the host's first calls, which the start of other plugins waits for, are done.
         loop.call_later(_SWEEP_DELAY_S, sweep, parts.listener.remains.parent)
-    await stop.wait()
+    await stop.wanted.wait()
     life.end_within(EXIT_WITHIN_S)
     try:
         async with asyncio.timeout(_PLUGIN_CLOSE_S):
@@ -174,6 +220,13 @@ async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> N
         await server.shutdown(_SERVER_GRACE_S)
     sink.flush(_LOG_FLUSH_S)
     life.end(0)
+
+
+def _end_without_memory(life: Life, sink: PipeSink) -> NoReturn:
+    with contextlib.suppress(Exception):
+        sink.write(_OUT_OF_MEMORY)
+        sink.flush(_LOG_FLUSH_S)
+    life.end(1)
 
 
 def _take_stdout() -> int:

@@ -22,7 +22,11 @@ _EMPTY = b""  # plugin.Empty has no fields.
 
 
 def own_methods(
-    broker: Broker, *, shutdown: Callable[[], None], stopping: asyncio.Event
+    broker: Broker,
+    *,
+    shutdown: Callable[[], None],
+    stopping: asyncio.Event,
+    host_lost: Callable[[], None],
 ) -> rpc.Methods:
     """The methods that belong to go-plugin itself.
 
@@ -30,7 +34,14 @@ def own_methods(
         broker: takes the host's announcements.
         shutdown: called once per `Shutdown`; must not wait.
         stopping: ends the idle streams, which would otherwise outlast every grace period.
+        host_lost: called when the broker stream, which is open for life, has ended.
     """
+
+    async def start_stream(stream: rpc.ServerStream) -> None:
+        try:
+            await broker.serve_stream(stream)
+        finally:
+            host_lost()
 
     async def stream_stdio(_stream: rpc.ServerStream) -> None:
         # Empty: both hosts throw the data away.
@@ -45,7 +56,7 @@ def own_methods(
         return _EMPTY
 
     return {
-        "/plugin.GRPCBroker/StartStream": rpc.streaming(broker.serve_stream),
+        "/plugin.GRPCBroker/StartStream": rpc.streaming(start_stream),
         "/plugin.GRPCController/Shutdown": rpc.unary(shut_down),
         "/plugin.GRPCStdio/StreamStdio": rpc.streaming(stream_stdio),
         "/grpc.health.v1.Health/Check": rpc.unary(_check_health),
