@@ -20,6 +20,7 @@ from vault_jwt_plugin.jwt_auth.path_config import ConfigPath
 from vault_jwt_plugin.jwt_auth.path_login import LoginPath
 from vault_jwt_plugin.jwt_auth.path_role import RolePaths
 from vault_jwt_plugin.jwt_auth.path_status import StatusPath
+from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider
 from vault_jwt_plugin.sdk import Backend
 
 if TYPE_CHECKING:
@@ -78,14 +79,19 @@ class JWTBackend(Backend):
             monotonic=monotonic,
         )
         denials = DenialLog(context.logger, monotonic=monotonic)
-        login = LoginPath(mount, clock=context.clock, denials=denials)
+        login = LoginPath(
+            mount,
+            clock=context.clock,
+            denials=denials,
+            providers=ConfiguredProvider(fetching),
+        )
         cel = CELPaths(mount, language, clock=context.clock, denials=denials)
         super().__init__(
             context,
             paths=(
                 login.path(),
                 *RolePaths(mount).paths(),
-                ConfigPath(mount, ClusterProber(fetching, pod)).path(),
+                ConfigPath(mount, ClusterProber(fetching, pod), fetching).path(),
                 StatusPath(mount, context, monotonic=monotonic).path(),
                 *cel.paths(),
             ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from vault_jwt_plugin.jwt_auth.providers import readable_settings
 from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import (
     Field,
@@ -90,7 +91,10 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     Field(
         name="jwks_pairs",
         type=FieldType.LIST,
-        description="List of objects with 'jwks_url' and 'jwks_ca_pem', for several key sets.",
+        description=(
+            "List of objects with 'jwks_url' and 'jwks_ca_pem', for several key sets. Tokens must "
+            "name their key (kid) then, and 'bound_issuer' can't be set."
+        ),
         hosts=_VAULT,
     ),
     Field(
@@ -138,13 +142,19 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     Field(
         name="unsupported_critical_cert_extensions",
         type=FieldType.COMMA_STRINGS,
-        description="OIDs of critical certificate extensions to tolerate.",
+        description=(
+            "OIDs of critical extensions that certificates of the servers whose keys are fetched "
+            "may have, though they are not understood."
+        ),
         hosts=_VAULT,
     ),
     Field(
         name="override_allowed_server_names",
         type=FieldType.COMMA_STRINGS,
-        description="Host names accepted in TLS certificates instead of the URL's.",
+        description=(
+            "Host names and addresses that the certificates of the servers whose keys are fetched "
+            "may carry instead of the URL's host."
+        ),
         hosts=_OPENBAO,
     ),
     Field(
@@ -183,11 +193,6 @@ STORED_FIELDS = tuple(each for each in CONFIG_FIELDS if each.name != "skip_jwks_
 OWN_FIELDS = ("jwks_refresh_after", "jwks_trust_for")
 """Parameters that neither Go method has: stored and read back only once somebody set them, so that
 a client that does not know them sees what it saw."""
-
-UNBUILT = ("provider_config",)
-"""Parameters that this version does not act on: refused, so that none is stored and ignored."""
-
-_PROVIDER_SECRETS = frozenset({"gsuite_service_account", "api_token"})
 
 
 class StoredConfigError(InternalError):
@@ -303,11 +308,7 @@ class Config:
             for declared in STORED_FIELDS
             if not declared.sensitive and self._shows(declared.name)
         }
-        data["provider_config"] = {
-            name: value
-            for name, value in (self.provider_config or {}).items()
-            if name not in _PROVIDER_SECRETS
-        }
+        data["provider_config"] = readable_settings(self.provider_config)
         return data
 
     def _shows(self, name: str) -> bool:
@@ -341,10 +342,6 @@ class Config:
             server_names=self.override_allowed_server_names or (),
             critical_extensions=self.unsupported_critical_cert_extensions or (),
         )
-
-    def unbuilt(self) -> tuple[str, ...]:
-        """Names of the parameters it sets that this version does not act on."""
-        return tuple(name for name in UNBUILT if getattr(self, name, None))
 
 
 def listed(names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
 from vault_jwt_plugin.jwt_auth.cel_role import MAX_CEL_ROLES, CELRole
 from vault_jwt_plugin.jwt_auth.cel_role import STORAGE_PREFIX as CEL_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
-from vault_jwt_plugin.jwt_auth.config import Config, listed
+from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import origins
 from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
@@ -247,9 +247,8 @@ class Mount:
         Fetches nothing.
 
         Raises:
-            LoginDenied: the configuration sets what this version does not act on, or a key
-                of it can't be read. A write refuses both; the builtin method may have
-                stored them.
+            LoginDenied: a key of the configuration can't be read. A write refuses it; the
+                builtin method may have stored it.
         """
         keys = self._keys
         if keys is not None:
@@ -259,12 +258,6 @@ class Mount:
             if known == config:
                 self._keys = (config, source)
                 return source
-        if names := config.unbuilt():
-            raise LoginDenied(
-                "config_not_supported",
-                f"the stored configuration sets {listed(names)}, which this version of the "
-                "plugin does not support",
-            )
         try:
             source = self._make_key_source(config)
         except UserError as error:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from vault_jwt_plugin.jwt_auth.config import (
     CONFIG_FIELDS,
     STORAGE_KEY,
-    UNBUILT,
     Config,
-    listed,
 )
 from vault_jwt_plugin.jwt_auth.config_checks import check_config
+from vault_jwt_plugin.jwt_auth.providers import ProviderError, check_provider
 from vault_jwt_plugin.sdk import (
     FieldData,
+    InternalError,
     LogicalError,
     Operation,
     OperationSpec,
@@ -27,13 +27,13 @@ from vault_jwt_plugin.sdk import (
     Request,
     Response,
     StorageEntry,
-    UserError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vault_jwt_plugin.jwt_auth.config_checks import Prober
+    from vault_jwt_plugin.jwt_auth.fetch import APIFetcher
     from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.mount import Mount
 
@@ -55,26 +55,19 @@ or CA is reported at once.
 """
 
 
-def check_built(data: FieldData) -> None:
-    """Refuse what this version does not act on, rather than store and ignore it.
-
-    Raises:
-        UserError: `not_supported`, naming every such parameter.
-    """
-    if names := [name for name in UNBUILT if data[name]]:
-        raise UserError(
-            f"{listed(names)} {'is' if len(names) == 1 else 'are'} not supported by this "
-            "version of the plugin; nothing was stored",
-            code="not_supported",
-        )
-
-
 class ConfigPath:
-    """The handlers of one mount."""
+    """The handlers of one mount.
 
-    def __init__(self, mount: Mount, prober: Prober) -> None:
+    Args:
+        mount: what they share.
+        prober: fetches keys before they are configured.
+        fetcher: for providers.
+    """
+
+    def __init__(self, mount: Mount, prober: Prober, fetcher: APIFetcher) -> None:
         self._mount = mount
         self._prober = prober
+        self._fetcher = fetcher
 
     def path(self) -> Path:
         """`config`. Without an existence check: a write always needs the `update` capability."""
@@ -103,10 +96,17 @@ class ConfigPath:
 
         Keys that nobody has asked for yet are fetched, for a short time: OpenBao's
         method does so for a discovery URL, and waits.
+
+        Raises:
+            InternalError: the provider can't be used any more (500, as in Go), or storage failed.
         """
         config = await self._mount.read_config()
         if config is None:
             return None
+        try:
+            await check_provider(config, self._fetcher)
+        except ProviderError as error:
+            raise InternalError(error.message, code=error.code) from error
         data = config.read_data()
         is_valid, warnings = await self._state(config)
         data["status"] = "valid" if is_valid else "invalid"
@@ -130,16 +130,16 @@ class ConfigPath:
         """Check and replace the configuration; nothing is stored on failure.
 
         Raises:
-            UserError: a parameter that is wrong or not supported, or keys that can't be had.
+            UserError: a parameter that is wrong, or keys that can't be had.
             InternalError: the stored configuration can't be understood; storage failed.
         """
         stored = await self._mount.read_config()
         config = Config.from_request(data, stored)
-        check_built(data)
         # Outside the lock: another write, and every login, goes on while an issuer is slow.
         warnings = await check_config(
             config, self._prober, tolerate_fetch_errors=data["skip_jwks_validation"]
         )
+        await check_provider(config, self._fetcher)
 
         async def replace() -> Config:
             merged = Config.from_request(data, await self._mount.read_config())

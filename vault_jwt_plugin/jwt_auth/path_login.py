@@ -2,7 +2,7 @@
 
 Mirrors `path_login.go` of both Go methods. A login whose config, role and keys
 are known answers at once: no await, no task. One that lacks something awaits it
-and then goes the same way.
+and then goes the same way; so does one that a provider adds to.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.checks import authenticate, open_token
+from vault_jwt_plugin.jwt_auth.checks import grant, grant_enriched, open_token, verify
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.key_attempts import newer_keys
 from vault_jwt_plugin.jwt_auth.key_sources import REFETCHABLE
+from vault_jwt_plugin.jwt_auth.providers import Enrichment
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
     Field,
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.checks import PreparedRole
     from vault_jwt_plugin.jwt_auth.config import Config
     from vault_jwt_plugin.jwt_auth.denials import DenialLog
-    from vault_jwt_plugin.jwt_auth.jws import UnverifiedToken
+    from vault_jwt_plugin.jwt_auth.jws import UnverifiedToken, VerifiedClaims
     from vault_jwt_plugin.jwt_auth.key_sources import KeySource
     from vault_jwt_plugin.jwt_auth.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.mount import Mount
-    from vault_jwt_plugin.sdk import Auth, Connection, MaybeAwaitable
+    from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider, Provider
+    from vault_jwt_plugin.sdk import Auth, MaybeAwaitable
 
 LOGIN_FIELDS: tuple[Field, ...] = (
     Field(
@@ -84,10 +86,19 @@ class LoginPath:
         mount: what they share.
         clock: Unix seconds.
         denials: where denied logins are noted.
+        providers: the provider of a configuration.
     """
 
-    def __init__(self, mount: Mount, *, clock: Callable[[], float], denials: DenialLog) -> None:
+    def __init__(
+        self,
+        mount: Mount,
+        *,
+        clock: Callable[[], float],
+        denials: DenialLog,
+        providers: ConfiguredProvider,
+    ) -> None:
         self._mount = mount
+        self._providers = providers
         self._clock = clock
         self._denials = denials
         self._counters = mount.counters
@@ -149,7 +160,7 @@ class LoginPath:
         token = open_token(data["jwt"], prepared, connection)
         source = self._mount.key_source(config)
         keys = source.candidates(token.header)
-        attempt = _Attempt(token, prepared, config, connection, request.operation)
+        attempt = _Attempt(token, prepared, config, request, data)
         if not isinstance(keys, Sequence):
             return self._admit_fetching(attempt, source, keys)
         try:
@@ -167,7 +178,8 @@ class LoginPath:
     ) -> Response:
         keys = await fetching
         try:
-            return self._grant(attempt, keys)
+            answer = self._grant(attempt, keys)
+            return answer if isinstance(answer, Response) else await answer
         except LoginDenied as denied:
             if denied.code not in REFETCHABLE:
                 raise
@@ -183,19 +195,39 @@ class LoginPath:
         keys = await newer_keys(source, attempt.token.header, tried)
         if keys is None:
             raise denied
-        return self._grant(attempt, keys)
+        answer = self._grant(attempt, keys)
+        return answer if isinstance(answer, Response) else await answer
 
-    def _grant(self, attempt: _Attempt, keys: Sequence[VerificationKey]) -> Response:
-        auth = authenticate(
-            attempt.token,
-            attempt.prepared,
-            attempt.config,
-            keys,
-            self._clock(),
-            attempt.connection,
+    def _grant(
+        self, attempt: _Attempt, keys: Sequence[VerificationKey]
+    ) -> MaybeAwaitable[Response]:
+        config = attempt.config
+        prepared = attempt.prepared
+        claims = verify(attempt.token, prepared, config, keys, self._clock())
+        if config.provider_config:
+            provider = self._providers.of(config)
+            if provider is not None:
+                return self._grant_enriched(attempt, claims, provider)
+        return self._granted(attempt, grant(claims, prepared, attempt.request.connection))
+
+    async def _grant_enriched(
+        self, attempt: _Attempt, claims: VerifiedClaims, provider: Provider
+    ) -> Response:
+        prepared = attempt.prepared
+        enrichment = Enrichment(
+            provider,
+            user_claim=prepared.role.user_claim,
+            groups_claim=prepared.groups_claim,
+            access_token=attempt.data["distributed_claim_access_token"],
         )
+        connection = attempt.request.connection
+        return self._granted(
+            attempt, await grant_enriched(claims, prepared, connection, enrichment)
+        )
+
+    def _granted(self, attempt: _Attempt, auth: Auth) -> Response:
         # An alias lookahead grants nothing.
-        if attempt.operation is Operation.UPDATE:
+        if attempt.request.operation is Operation.UPDATE:
             self._counters.login_granted(attempt.prepared.name)
         return Response(auth=auth)
 
@@ -298,21 +330,21 @@ class LoginPath:
 class _Attempt:
     """What a login's checks look at, kept together while keys are fetched."""
 
-    __slots__ = ("config", "connection", "operation", "prepared", "token")
+    __slots__ = ("config", "data", "prepared", "request", "token")
 
     def __init__(
         self,
         token: UnverifiedToken,
         prepared: PreparedRole,
         config: Config,
-        connection: Connection | None,
-        operation: Operation,
+        request: Request,
+        data: FieldData,
     ) -> None:
         self.token = token
         self.prepared = prepared
         self.config = config
-        self.connection = connection
-        self.operation = operation
+        self.request = request
+        self.data = data
 
 
 def _role_name(config: Config, data: FieldData) -> str:

@@ -17,7 +17,7 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     UserInfoFetcher,
     with_claim,
 )
-from vault_jwt_plugin.jwt_auth.providers._login import Enrichment, unusable
+from vault_jwt_plugin.jwt_auth.providers._login import Enrichment, Unusable
 from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "PROVIDERS",
     "SECRET_SETTINGS",
     "Checker",
+    "ConfiguredProvider",
     "Enrichment",
     "GroupsFetcher",
     "Provider",
@@ -39,7 +40,6 @@ __all__ = [
     "build_provider",
     "check_provider",
     "readable_settings",
-    "unusable",
     "with_claim",
 ]
 
@@ -65,6 +65,10 @@ def _ibmisam(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> Prov
     return IBMISAM()
 
 
+def _kubernetes(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> None:
+    """A source of keys (`kubernetes.py`), which adds nothing to logins."""
+
+
 def _okta(settings: Settings, config: Config, fetcher: APIFetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.okta import Okta
 
@@ -77,10 +81,11 @@ def _secureauth(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> P
     return SecureAuth()
 
 
-_MAKERS: Mapping[str, Callable[[Settings, Config, APIFetcher], Provider]] = {
+_MAKERS: Mapping[str, Callable[[Settings, Config, APIFetcher], Provider | None]] = {
     "azure": _azure,
     "gsuite": _gsuite,
     "ibmisam": _ibmisam,
+    "kubernetes": _kubernetes,
     "okta": _okta,
     "secureauth": _secureauth,
 }
@@ -93,7 +98,7 @@ SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
 
 
 def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
-    """The provider of a configuration; None when it names none. Touches nothing outside.
+    """The provider of a configuration; None when none acts on logins. Touches nothing outside.
 
     Raises:
         ProviderError: there is no such provider, or a setting is not what it should be.
@@ -113,14 +118,44 @@ def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
     return make(Settings(name, settings), config, fetcher)
 
 
-async def check_provider(provider: Provider) -> None:
-    """See that what a provider needs is there.
+async def check_provider(config: Config, fetcher: APIFetcher) -> None:
+    """See that a configuration's provider can be made, and that what it needs is there.
 
     Raises:
-        ProviderError: it is not.
+        ProviderError: it can't, or is not.
     """
-    if isinstance(provider, Checker):
+    provider = build_provider(config, fetcher)
+    if provider is not None and isinstance(provider, Checker):
         await provider.check()
+
+
+class ConfiguredProvider:
+    """The provider of the mount's configuration, made once for each.
+
+    Args:
+        fetcher: for the providers' requests.
+    """
+
+    def __init__(self, fetcher: APIFetcher) -> None:
+        self.fetcher = fetcher
+        self._known: tuple[Config, Provider | None] | None = None
+
+    def of(self, config: Config) -> Provider | None:
+        """The provider; None when none acts on logins.
+
+        One that can't be made is one whose check fails: whoever logs in is told so where
+        the Go methods say it, after the user claim.
+        """
+        known = self._known
+        if known is not None and known[0] is config:
+            return known[1]
+        provider: Provider | None
+        try:
+            provider = build_provider(config, self.fetcher)
+        except ProviderError as error:
+            provider = Unusable(error)
+        self._known = (config, provider)
+        return provider
 
 
 def readable_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Enrichment:
                 added = await provider.fetch_user_info(self._login(claims))
                 return VerifiedClaims({**claims, **added}) if added else claims
         except ProviderError as error:
-            raise unusable(error) from error
+            raise _denied(error) from error
         return claims
 
     async def with_groups(self, claims: VerifiedClaims) -> VerifiedClaims:
@@ -85,15 +85,37 @@ class Enrichment:
         try:
             groups = await provider.fetch_groups(self._login(claims))
         except ProviderError as error:
-            raise unusable(error) from error
+            raise _denied(error) from error
         except LoginDenied as denied:
             denied.message = f"failed to fetch groups: {denied.message}"
             raise
         return with_claim(claims, path, groups)
 
 
-def unusable(error: ProviderError) -> LoginDenied:
-    """The denial for a provider that can't be used any more; a write would have refused it."""
+class Unusable:
+    """A provider that a stored configuration names, and that can't be made.
+
+    A write would have refused it; the builtin method, or an older one, may have stored it.
+
+    Args:
+        error: why.
+    """
+
+    name = "unusable"
+
+    def __init__(self, error: ProviderError) -> None:
+        self._error = error
+
+    async def check(self) -> None:
+        """Fail.
+
+        Raises:
+            ProviderError: always.
+        """
+        raise self._error
+
+
+def _denied(error: ProviderError) -> LoginDenied:
     return LoginDenied(
         "provider_invalid", f"failed to load custom provider config: {error.message}"
     )
