@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import threading
 import time
 import zlib
 
@@ -262,6 +263,48 @@ def test_a_cancelled_fetch_is_cut_off():
                     await task
                 await fetcher.get_json(quick.url(), trust=Trust(), deadline_s=2, max_bytes=99)
         finally:
+            fetcher.close()
+
+    asyncio.run(run())
+
+
+def test_a_server_whose_name_hangs_leaves_threads_for_the_others(monkeypatch):
+    """Nothing interrupts the resolver: its threads are lost until it answers."""
+    resolver = threading.Event()
+    asked = threading.Semaphore(0)
+    resolve = socket.getaddrinfo
+
+    def stuck(host, *args, **kwargs):
+        if host == "stuck.invalid":
+            asked.release()
+            resolver.wait()
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", stuck)
+
+    async def fetch(fetcher, url, deadline_s):
+        # Not the system's roots: reading them takes longer than the deadlines here.
+        trust = Trust(ca_pem=CA.pem)
+        await fetcher.get_json(url, trust=trust, deadline_s=deadline_s, max_bytes=99)
+
+    async def run():
+        fetcher = HTTPFetcher(max_threads=3, max_per_server=2)
+        try:
+            with Server(answering({})) as quick:
+                late = [fetch(fetcher, "http://stuck.invalid/keys", 0.5) for _ in range(5)]
+                for error in await asyncio.gather(*late, return_exceptions=True):
+                    assert isinstance(error, FetchError)
+                    assert error.code == "timeout"
+                assert asked.acquire(timeout=5)
+                assert asked.acquire(timeout=5)
+                assert not asked.acquire(blocking=False)
+                await fetch(fetcher, quick.url(), 5)
+                resolver.set()
+                with pytest.raises(FetchError) as failed:
+                    await fetch(fetcher, "http://stuck.invalid/keys", 5)
+                assert failed.value.code == "dns"
+        finally:
+            resolver.set()
             fetcher.close()
 
     asyncio.run(run())

@@ -8,6 +8,7 @@ cut off, and whoever waits is told so at the deadline even if the thread hangs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import threading
@@ -15,12 +16,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from vault_jwt_plugin.jwt_auth import strict_json
 from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
 
     from vault_jwt_plugin.jwt_auth._http_get import Connections, Get
     from vault_jwt_plugin.jwt_auth.trust import Trust
@@ -35,8 +39,12 @@ KEY_SET_MAX_BYTES = 1024 * 1024
 DISCOVERY_MAX_BYTES = 256 * 1024
 """Largest discovery document, in bytes after decompression."""
 
-MAX_THREADS = 32
-"""Fetches at a time. A source never has more than one under way."""
+MAX_THREADS = 48
+"""Fetches at a time. A source never has more than one under way; logins call providers' APIs."""
+
+MAX_THREADS_PER_SERVER = 32
+"""Fetches at a time from one server, those that nobody waits for any more included: one that
+hangs, or whose name can't be resolved, leaves threads for the others."""
 
 _MAX_AGE = re.compile(r'(?:^|[,\s])max-age\s*=\s*"?([0-9]{1,10})(?![0-9])', re.IGNORECASE)
 _NO_CACHE = re.compile(r"(?:^|[,\s])(?:no-cache|no-store)(?:$|[,\s])", re.IGNORECASE)
@@ -132,10 +140,16 @@ class HTTPFetcher:
 
     Args:
         max_threads: fetches at a time; more wait, within their deadlines.
+        max_per_server: fetches at a time from one server.
     """
 
-    def __init__(self, *, max_threads: int = MAX_THREADS) -> None:
+    def __init__(
+        self, *, max_threads: int = MAX_THREADS, max_per_server: int = MAX_THREADS_PER_SERVER
+    ) -> None:
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="fetch")
+        self._max_per_server = max_per_server
+        # Free places, by server; one that nobody fetches from is forgotten.
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._under_way: set[_Work] = set()
 
     async def get_json(
@@ -155,7 +169,7 @@ class HTTPFetcher:
         self._under_way.add(work)
         try:
             async with asyncio.timeout(deadline_s):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, work.run)
+                return await self._in_thread(work, url)
         except TimeoutError:
             raise fetch_error(
                 "timeout", url, f"it did not answer completely within {deadline_s:.3g} s"
@@ -164,6 +178,27 @@ class HTTPFetcher:
             # Done, late or cancelled: what still runs is of no use to anyone.
             work.abort()
             self._under_way.discard(work)
+
+    async def _in_thread(self, work: _Work, url: str) -> Document:
+        server = urlsplit(url).netloc.lower()
+        places = self._places.get(server)
+        if places is None:
+            places = self._places[server] = asyncio.Semaphore(self._max_per_server)
+        await places.acquire()
+        loop = asyncio.get_running_loop()
+
+        def ended(_future: Future[Document]) -> None:
+            # The thread, not the wait for it: what hangs in the resolver can't be interrupted.
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(places.release)
+
+        try:
+            future = self._pool.submit(work.run)
+        except RuntimeError:
+            places.release()
+            raise
+        future.add_done_callback(ended)
+        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Cut off what is under way and start nothing more; does not wait."""
