@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.jwt_auth import tokens
-from tests.jwt_auth.mounted import Mounted
+from tests.jwt_auth.mounted import Mounted as BareMounted
+from vault_jwt_plugin.host.messages import AuthMessages
+from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.sdk import LogicalError, Operation, PermissionDenied, UserError
 
 if TYPE_CHECKING:
@@ -46,6 +48,19 @@ MOST_BYTES = 48 * 1024 * 1024
 LONGEST_MESSAGE_CHARS = 300
 
 
+class Mounted(BareMounted):
+    """A mount that all of its paths can be used on: CEL needs the host protocol's messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backend = JWTBackend(
+            self.context,
+            fetcher=self.fetcher,
+            monotonic=lambda: self.now,
+            messages=AuthMessages(),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuingPath:
     """One path that issues tokens for JWTs.
@@ -54,13 +69,18 @@ class IssuingPath:
         name: For test ids.
         login: The path of logins.
         role: The path of its role `demo`.
-        parameters: Of a role that binds nothing but what a test adds.
+        parameters: Of a role that binds nothing but what a test adds, and takes its alias from
+            the claim `sub`.
+        rules: What its roles can bind beside the audience.
+        codes: Codes of other paths -> this path's for the same reason.
     """
 
     name: str
     login: str
     role: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    rules: frozenset[str] = frozenset()
+    codes: Mapping[str, str] = field(default_factory=dict)
 
     async def write_role(self, mounted: Mounted, **parameters: Any) -> None:
         """Write the role, with these parameters beside the usual ones."""
@@ -81,11 +101,34 @@ NATIVE = IssuingPath(
     login="login",
     role="role/demo",
     parameters={"role_type": "jwt", "user_claim": "sub", "token_policies": "p"},
+    rules=frozenset({"subject", "claims", "groups", "cidrs", "type", "unbound audience"}),
+)
+CEL = IssuingPath(
+    name="cel",
+    login="cel/login",
+    role="cel/role/demo",
+    parameters={
+        "cel_program": {
+            "expression": "pb.Auth{display_name: claims.sub, policies: ['p'], "
+            "alias: logical.Alias{name: claims.sub}}"
+        }
+    },
+    codes={
+        "user_claim_missing": "cel_evaluation",
+        "user_claim_empty": "cel_auth",
+    },
 )
 
-PATHS = (NATIVE,)
+PATHS = (NATIVE, CEL)
 
 on_every_path = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+
+
+def on_paths_with(rule: str) -> pytest.MarkDecorator:
+    """Every path whose roles have this rule."""
+    paths = [path for path in PATHS if rule in path.rules]
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.name)
+
 
 STATIC_KEYS = [
     tokens.public_pem(tokens.key_for(alg)) for alg in ("RS256", "ES256", "ES384", "ES512", "EdDSA")
@@ -208,7 +251,7 @@ def check_denied(
     finally:
         tracemalloc.stop()
     assert isinstance(outcome, Denied), "a hostile token got in"
-    assert outcome.code == code, outcome
+    assert outcome.code == path.codes.get(code, code), outcome
     assert len(outcome.message) <= LONGEST_MESSAGE_CHARS
     for secret in secrets:
         assert secret not in outcome.message

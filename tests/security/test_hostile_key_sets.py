@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from tests.jwt_auth.mounted import Mounted
 from tests.jwt_auth.tokens import (
     b64url,
     key_for,
@@ -35,6 +34,7 @@ from tests.security.issuing import (
     CLAIMS,
     NATIVE,
     Denied,
+    Mounted,
     attempt,
     check_denied,
     check_granted,
