@@ -127,6 +127,55 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Refused when it is written: no login could ever succeed with it.",
     ),
     *_refused(
+        "config-pairs-no-keys-member",
+        "A `jwks_url` whose document has no `keys`",
+        "Refused when it is written: no login could ever succeed with it.",
+        families=("vault",),
+    ),
+    *(
+        each
+        for case in ("config-oids-static-bad", "config-oids-discovery-bad")
+        for each in _refused(
+            case,
+            "`unsupported_critical_cert_extensions` with what is no OID",
+            "Refused wherever keys come from; the builtin method looks only with an OIDC client.",
+            families=("vault",),
+        )
+    ),
+    *_refused(
+        "config-names-empty-element",
+        "An empty name among `override_allowed_server_names`",
+        "Refused: the builtin method then takes a certificate for any name.",
+        families=("bao",),
+    ),
+    *(
+        Difference(
+            case=f"config-skip-{name}",
+            step=1,
+            values={"data.status": ("valid", "invalid"), "warnings": (False, True)},
+            topic="`status` of a `jwks_url` that can't be fetched",
+            reason="Ours has tried, and says why; the builtin method does not for a `jwks_url`.",
+            families=("bao",),
+        )
+        for name in ("jwks-down", "jwks-404", "jwks-no-ca")
+    ),
+    Difference(
+        case="login-pairs-no-kid",
+        step=2,
+        values={"status": (200, 400)},
+        topic="A token without `kid` where keys come from `jwks_pairs`",
+        reason="Refused, as Vault's method does since v0.26.2.",
+        families=("vault",),
+    ),
+    Difference(
+        case="login-oidc-flow",
+        step=2,
+        values={"status": (400, 200)},
+        topic="A login with a token where an OIDC client is configured",
+        reason="It works with the issuer's keys, as with OpenBao's method.",
+        families=("vault",),
+    ),
+    *_refused(
         "role-alias-batch-period",
         "Batch tokens with a `period` (the deprecated alias)",
         "Refused, as with `token_period`: the aliases do not go around the checks.",

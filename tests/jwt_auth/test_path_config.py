@@ -216,7 +216,7 @@ REFUSED: list[Any] = [
         {"jwks_url": "u", "unsupported_critical_cert_extensions": "1.2.3,1.2.x"},
         bad_oid('"1.2.x"'),
     ),
-    (STATIC | {"unsupported_critical_cert_extensions": ["1"]}, bad_oid('"1"')),
+    (STATIC | {"unsupported_critical_cert_extensions": ["+1"]}, bad_oid('"+1"')),
     (STATIC | {"unsupported_critical_cert_extensions": ["1..2"]}, bad_oid('"1..2"')),
     (STATIC | {"unsupported_critical_cert_extensions": ["1.-2"]}, bad_oid('"1.-2"')),
     (STATIC | {"unsupported_critical_cert_extensions": [""]}, bad_oid('""')),

@@ -29,7 +29,7 @@ RESPONSE_TYPES = ("code", "id_token")
 
 _WELL_KNOWN = ".well-known/openid-configuration"
 _SOURCES = ("jwt_validation_pubkeys", "jwks_url", "jwks_pairs", "oidc_discovery_url")
-_OID = re.compile(r"[0-2](?:\.[0-9]{1,39})+")
+_OID = re.compile(r"[0-9]{1,39}(?:\.[0-9]{1,39})*")
 
 
 class Prober(Protocol):
