@@ -368,6 +368,46 @@ def test_logins_that_wait_for_a_hung_issuer_are_bounded():
     run(scenario())
 
 
+def test_a_fetch_that_has_ended_is_not_waited_for():
+    """A login may come after the keys are there, and before the task that brought them is done."""
+
+    async def scenario():
+        started = Started(issuer=key_set("a"))
+        between: list[asyncio.Task[Any]] = []
+
+        def rotate():
+            started.fetcher.documents[URL] = key_set("new")
+            between.append(asyncio.ensure_future(started.source.refetch_for(UNKNOWN)))
+
+        save = started.archive.save
+
+        def saved(keys):
+            save(keys)
+            if not between:
+                # Ahead of the callbacks of the task that is just ending.
+                asyncio.get_running_loop().call_soon(rotate)
+
+        started.archive.save = saved
+        await started.login()
+        assert kids(await between[0]) == ["new"]
+
+    run(scenario())
+
+
+def test_a_fetch_that_is_cancelled_before_it_began():
+    async def scenario():
+        started = Started("a", issuer=key_set("a"))
+        login = asyncio.ensure_future(started.denied())
+        await asyncio.sleep(0)
+        assert started.fetches == 0
+        await started.source.close()
+        await login
+        assert started.source._fetching is None
+        assert started.source._recovering is None
+
+    run(scenario())
+
+
 def test_who_hangs_up_makes_room():
     async def scenario():
         started = Started(issuer=key_set("a"))

@@ -211,7 +211,8 @@ class RemoteKeys:
             task.add_done_callback(self._fetched)
 
     def _fetched(self, task: asyncio.Task[None]) -> None:
-        self._fetching = None
+        if self._fetching is task:  # it was cancelled before it began
+            self._fetching = None
         _log_fault(task, "fetching keys failed unexpectedly")
 
     async def _refresh(self) -> None:
@@ -241,6 +242,10 @@ class RemoteKeys:
             raise
         else:
             self._succeeded(fetched)
+        finally:
+            # Not only once the task is done: a login that comes in between has seen the new keys,
+            # and must be able to ask for newer ones.
+            self._fetching = None
 
     def _failed(self, error: FetchError) -> None:
         # Whatever came, the keys stay until they are no longer trusted: an outage of the issuer
