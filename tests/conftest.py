@@ -48,6 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FAMILIES",
         help="comma list (bao, vault): stop when one is missing instead of leaving it out",
     )
+    parser.getgroup("faults").addoption(
+        "--full-faults",
+        action="store_true",
+        help="tests of faults at every moment that they know of, not at some",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -98,23 +98,26 @@ class DevServer:
         environment: Mapping[str, str] | None = None,
         log_level: str = "debug",
         settings: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
     ) -> None:
         """Make the folder; start nothing.
 
         Args:
             host: Which program to run.
-            storage: `inmem`: a dev server. `raft`: one that is initialised and unsealed, as in
-                production, with its data on disk.
+            storage: `inmem`: a dev server. `raft`, `file`: one that is initialised and unsealed,
+                as in production, with its data on disk.
             user: Whom to run as; None = as the caller.
             environment: Variables beside PATH, HOME and TMPDIR.
             log_level: The host's and so its plugins' log level.
             settings: More lines of its configuration.
+            wrapper: A command that becomes the host's, which follows it: `unshare --mount`.
         """
         self.host = host
         self.storage = storage
         self.user = user
         self.log_level = log_level
         self.settings = tuple(settings)
+        self.wrapper = tuple(wrapper)
         self.folder = Path(tempfile.mkdtemp(prefix="vjp-")).resolve()
         self.plugins = self.folder / "plugins"
         self.temporary = self.folder / "tmp"
@@ -199,19 +202,19 @@ class DevServer:
                 if attempt == 2 or "address already in use" not in self.log():
                     raise
                 self._end_process()
-        if self.storage == "raft":
+        if self.storage != "inmem":
             self._initialise()
         return self
 
     def restart(self) -> None:
-        """End and start it again with the same data (raft alone keeps any), and unseal it."""
+        """End and start it again with the same data (a dev server keeps none), and unseal it."""
         self._end_process()
         self._launch()
         self._wait_ready({503})
         self.unseal()
 
     def unseal(self) -> None:
-        """Unseal a raft server and wait until it is active."""
+        """Unseal a server that keeps its data, and wait until it is active."""
         self.client.must("PUT", "sys/unseal", {"key": self.unseal_key})
         self._wait_ready({200})
 
@@ -232,6 +235,11 @@ class DevServer:
                 '  node_id = "one"',
                 "  performance_multiplier = 1",
                 "}",
+            ]
+        if self.storage == "file":
+            lines.append(f'storage "file" {{ path = "{self.folder / "data"}" }}')
+        if self.storage != "inmem":
+            lines += [
                 f'listener "tcp" {{ address = "127.0.0.1:{self.port}"\n tls_disable = true }}',
                 f'api_addr = "http://127.0.0.1:{self.port}"',
                 f'cluster_addr = "https://127.0.0.1:{free_port()}"',
@@ -261,7 +269,7 @@ class DevServer:
                 *(f"--env={name}={value}" for name, value in self.environment.items()),
                 *("--entrypoint=vault", self.host.source, *arguments),
             ]
-        return [str(self._program()), *arguments]
+        return [*self.wrapper, str(self._program()), *arguments]
 
     def _program(self) -> Path:
         """The host's program, somewhere that its user can run it."""

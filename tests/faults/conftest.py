@@ -1,0 +1,51 @@
+"""How much of each fault, a host that a test may do anything to, and figures for the reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.world import World
+from tests.hosts.plugin import Plugin, register
+from tests.hosts.server import DevServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.hosts.discover import Host
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether faults are made at every moment that is known, not at some."""
+    return bool(request.config.getoption("--full-faults"))
+
+
+@pytest.fixture(scope="session")
+def ours(plugin: Plugin) -> Plugin:
+    """The plugin under test; the test is skipped when that is the host's own method."""
+    if plugin.kind == "builtin":
+        pytest.skip("about the life of a plugin's process")
+    return plugin
+
+
+@pytest.fixture(scope="module")
+def world(host: Host, ours: Plugin) -> Iterator[World]:
+    """A host with one mount of ours, `jwt`, for the tests of one module."""
+    with DevServer(host) as server:
+        register(server, ours)
+        yield World.on(server, ours)
+
+
+@pytest.fixture
+def say(
+    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> Callable[[str], None]:
+    """Print a figure of README's table "Reliability"."""
+
+    def printed(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{request.node.name}: {text}", end=" ")
+
+    return printed
