@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
+from contextlib import suppress
 
 import pytest
 from cryptography import x509
@@ -292,6 +293,47 @@ def test_contexts_without_either_setting_are_plain():
     assert tolerant.check_hostname
     assert tolerant.verify_flags & peer.IGNORE_CRITICAL
     assert tolerant.verify_mode is ssl.CERT_REQUIRED
+
+
+def tunnel_to(port):
+    """A proxy's answer to CONNECT: whatever comes goes to that port of this host, and back."""
+
+    def copy(source, target):
+        # Either end may go away: after a refusal that is what is tested.
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def script(connection, _target):
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=copy, args=(server, connection))
+            back.start()
+            copy(connection, server)
+            back.join()
+
+    return script
+
+
+def test_the_checks_hold_through_a_proxy_too(monkeypatch):
+    certificate = CA.issue("internal.example", critical=[OID])
+    with (
+        Server(answering({}), certificate=certificate) as server,
+        Server(tunnel_to(server.port)) as proxy,
+    ):
+        monkeypatch.setenv("https_proxy", proxy.url(""))
+        monkeypatch.setattr(server, "url", lambda: "https://issuer.invalid/keys")
+        trust = {"ca_pem": CA.pem, "critical_extensions": (OID,)}
+        assert fetched(server, **trust)[0] == "tls_name"
+        assert fetched(server, **trust, server_names=("other.example",))[0] == "tls_name"
+        trust["server_names"] = ("internal.example",)
+        assert fetched(server, **trust) == ("", "")
+        trust["critical_extensions"] = (OTHER_OID,)
+        assert fetched(server, **trust)[0] == "tls_critical_extension"
+        assert proxy.targets == ["issuer.invalid:443"] * 4
+        assert len(server.requests) == 1
 
 
 def through_memory(trust, certificate):
