@@ -1,4 +1,4 @@
-"""The environment that this checkout's scripts run in: `.venv`, made from the hashed lock file.
+"""Virtual environments made from hashed lock files; `.venv`, which this checkout's scripts run in.
 
 Standard library only, and no syntax newer than Python 3.7, so that an old interpreter is told what
 is missing instead of failing on a line of code. A script begins with::
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REPO = Path(__file__).resolve().parent.parent
 VENV = REPO / ".venv"
 LOCK = REPO / "requirements" / "dev.txt"
-STAMP = VENV / "made-from"
+STAMP = "made-from"
 OLDEST = (3, 11)
 """The oldest Python that the project runs on."""
 
@@ -61,30 +61,36 @@ def machine_lock(name: str) -> Iterator[None]:
         yield
 
 
-def fingerprint() -> str:
-    """What the environment depends on: the lock file's bytes and the interpreter's version."""
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+def fingerprint(lock: Path) -> str:
+    """What an environment depends on: the lock file's bytes and the interpreter's version."""
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     return f"sha256 {digest}, Python {sys.version_info[0]}.{sys.version_info[1]}\n"
 
 
-def is_current() -> bool:
-    """Whether `.venv` was made, to the end, from the lock file as it now is."""
+def is_current(folder: Path, lock: Path) -> bool:
+    """Whether the environment was made, to the end, from the lock file as it now is."""
     try:
-        return STAMP.read_text() == fingerprint() and (VENV / "bin" / "python").exists()
+        made_from = (folder / STAMP).read_text()
+        return made_from == fingerprint(lock) and (folder / "bin" / "python").exists()
     except OSError:
         return False
 
 
-def make() -> None:
-    """Make `.venv` anew from the lock file.
+def make(folder: Path, lock: Path) -> None:
+    """Make an environment anew from a lock file.
+
+    Args:
+        folder: Of the environment; what is there goes.
+        lock: A requirements file with hashes.
 
     Raises:
         EnvironmentUnavailableError: The interpreter has no `venv`, or an installation failed.
     """
-    print("making .venv from requirements/dev.txt", file=sys.stderr)
-    shutil.rmtree(VENV, ignore_errors=True)
+    name = os.path.relpath(lock, REPO)
+    print(f"making {os.path.relpath(folder, REPO)} from {name}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
     created = subprocess.run(
-        [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, check=False
     )
     if created.returncode != 0:
         raise EnvironmentUnavailableError(
@@ -92,15 +98,15 @@ def make() -> None:
             "Ubuntu: apt install python3-venv) and run this again. It said:\n"
             + (created.stdout + created.stderr).strip()
         )
-    install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    install += ["--disable-pip-version-check", "--require-hashes", "-r", str(LOCK)]
+    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    install += ["--disable-pip-version-check", "--require-hashes", "-r", str(lock)]
     if subprocess.run(install, check=False).returncode != 0:
         raise EnvironmentUnavailableError(
-            "pip could not install requirements/dev.txt; its message is above. It needs the "
+            f"pip could not install {name}; its message is above. It needs the "
             "package index that pip is configured for (PIP_INDEX_URL, pip.conf)."
         )
     # Last: an environment without it is an unfinished one, and is made anew next time.
-    STAMP.write_text(fingerprint())
+    (folder / STAMP).write_text(fingerprint(lock))
 
 
 def _newer_python() -> str | None:
@@ -125,7 +131,7 @@ def enter() -> None:
             )
         _run_again(found)
     if Path(sys.prefix).resolve() == VENV.resolve():
-        if is_current():
+        if is_current(VENV, LOCK):
             sys.path.insert(0, str(REPO))
             return
         # The lock file changed: leave by way of the interpreter that made this environment, since
@@ -133,8 +139,8 @@ def enter() -> None:
         _run_again(getattr(sys, "_base_executable", sys.executable))
     try:
         with machine_lock("venv-" + hashlib.sha256(str(REPO).encode()).hexdigest()[:16]):
-            if not is_current():
-                make()
+            if not is_current(VENV, LOCK):
+                make(VENV, LOCK)
     except EnvironmentUnavailableError as error:
         sys.exit(str(error))
     _run_again(str(VENV / "bin" / "python"))
