@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
+from tests.jwt_auth import tokens
+from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.jwt_auth.loopback import Server, answering, response
+from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk
+from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source, origins
-from vault_jwt_plugin.jwt_auth.errors import FetchError
+from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
+from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.kubernetes import (
     MAX_FILE_BYTES,
@@ -22,6 +28,7 @@ from vault_jwt_plugin.jwt_auth.kubernetes import (
     where_keys_are,
 )
 from vault_jwt_plugin.jwt_auth.trust import Trust
+from vault_jwt_plugin.sdk import InternalError, Operation, UserError
 
 API = "https://10.96.0.1:443"
 DISCOVERY = f"{API}/.well-known/openid-configuration"
@@ -234,3 +241,166 @@ def test_the_probe(folder):
         asyncio.run(prober.cluster(trust=CONFIG.trust))
     documents = {DISCOVERY: {"jwks_uri": f"{API}/k"}, f"{API}/k": KEYS}
     asyncio.run(ClusterProber(FakeFetcher(documents), pod_of(folder)).cluster(trust=CONFIG.trust))
+
+
+# On a mount.
+
+
+PROVIDER = {"provider_config": {"provider": "kubernetes"}}
+DOWN = f'error checking the kubernetes provider: can\'t use "{DISCOVERY}": nobody listens there'
+
+
+class InPod(Mounted):
+    """A mount in a pod; `serve` has the API server answer."""
+
+    def __init__(self, folder, fetcher=None):
+        super().__init__()
+        self.fetcher = fetcher or self.fetcher
+        self.backend = JWTBackend(
+            self.context, fetcher=self.fetcher, pod=pod_of(folder), monotonic=lambda: self.now
+        )
+
+    def serve(self):
+        key = tokens.public_jwk(tokens.key_for("RS256"), kid="a")
+        self.fetcher.documents = {
+            DISCOVERY: {"jwks_uri": f"{API}/keys"},
+            f"{API}/keys": {"keys": [key]},
+        }
+
+
+JWT = tokens.token(CLAIMS, header={"kid": "a"})
+
+
+def test_a_mount_in_a_pod(folder):
+    async def scenario():
+        async with InPod(folder) as mounted:
+            mounted.serve()
+            await mounted.configure(**PROVIDER)
+            assert (await mounted.login(JWT)).auth is not None
+            read = await mounted.ask(Operation.READ, "config")
+            assert (read.data["status"], read.warnings) == ("valid", ())
+            assert read.data["provider_config"] == {"provider": "kubernetes"}
+            await mounted.backend._mount.key_archive.settle()
+            (copy,) = [key for key in mounted.storage.entries if key.startswith("key_source/")]
+            assert mounted.storage.json(copy)["kind"] == "kubernetes"
+            # Cached keys need no files: Kubernetes may be replacing them.
+            (folder / "token").unlink()
+            assert (await mounted.login(JWT)).auth is not None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("config", "status", "message"),
+    [
+        (
+            PROVIDER,
+            InternalError,
+            DOWN,
+        ),
+        (
+            PROVIDER | {"skip_jwks_validation": True},
+            InternalError,
+            DOWN,
+        ),
+        (
+            PROVIDER | {"jwks_ca_pem": "x"},
+            InternalError,
+            "jwks_ca_pem must not be set when using the kubernetes provider",
+        ),
+        (
+            PROVIDER | {"oidc_discovery_ca_pem": "x"},
+            InternalError,
+            "oidc_discovery_ca_pem must not be set when using the kubernetes provider",
+        ),
+        (
+            PROVIDER | {"jwks_url": "https://issuer/keys"},
+            UserError,
+            (
+                "exactly one of 'jwt_validation_pubkeys', 'jwks_url', 'jwks_pairs', "
+                "'oidc_discovery_url' or the provider 'kubernetes' must be set, but 'jwks_url' "
+                "and 'provider_config' are"
+            ),
+        ),
+    ],
+    ids=["down", "down, not skipped", "jwks ca", "discovery ca", "jwks url"],
+)
+def test_configurations_that_are_refused(config, status, message, folder):
+    async def scenario():
+        async with InPod(folder) as mounted:
+            with pytest.raises(status) as refused:
+                await mounted.write("config", config)
+            assert refused.value.message == message
+            assert mounted.storage.entries == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_mount_that_left_its_cluster(folder):
+    async def scenario():
+        async with InPod(folder) as mounted:
+            mounted.serve()
+            await mounted.configure(**PROVIDER)
+            entries = mounted.storage.entries
+        (folder / "ca.crt").unlink()
+        async with InPod(folder) as mounted:
+            mounted.storage.entries = entries
+            read = await mounted.ask(Operation.READ, "config")
+            assert read.data["status"] == "invalid"
+            assert read.warnings[0].startswith(
+                "failed to construct JWK validator: error configuring token validator: the "
+                "kubernetes provider works in a pod with a service account only: "
+            )
+            with pytest.raises(LoginDenied) as denied:
+                await mounted.login(JWT)
+            assert denied.value.code == "config_unusable"
+            # Static keys end it; what was stored of the cluster goes too.
+            keys = {"jwt_validation_pubkeys": tokens.public_pem(tokens.key_for("RS256"))}
+            await mounted.write("config", keys)
+            await mounted.backend._mount.key_archive.settle()
+            assert set(mounted.storage.entries) == {"config", "role/demo"}
+
+    asyncio.run(scenario())
+
+
+def test_over_tls_with_the_clusters_ca_and_the_pods_token(folder):
+    """Real sockets: the token is sent, the CA is asked for, redirects get no token."""
+    authority = Authority("cluster CA")
+    key = tokens.public_jwk(tokens.key_for("RS256"), kid="a")
+    documents: dict[str, Any] = {"/openid/v1/jwks": {"keys": [key]}}
+
+    def script(connection, target):
+        if target == "/moved":
+            headers = {"Location": "/openid/v1/jwks"}
+            connection.sendall(response(b"", status="302 Found", headers=headers))
+        else:
+            answering(documents[target])(connection, target)
+
+    async def scenario(server):
+        environment = {
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(server.port),
+        }
+        pod = Pod(environment=environment, folder=folder)
+        fetcher = HTTPFetcher()
+        try:
+            for jwks_uri in ("https://node:6443/openid/v1/jwks", server.url("/openid/v1/jwks")):
+                documents["/.well-known/openid-configuration"] = {"jwks_uri": jwks_uri}
+                found = await fetch_cluster_keys(fetcher, pod, trust=Config().trust)
+                assert [each.kid for each in found.key_set.keys] == ["a"]
+            documents["/.well-known/openid-configuration"] = {"jwks_uri": server.url("/moved")}
+            with pytest.raises(FetchError) as refused:
+                await fetch_cluster_keys(fetcher, pod, trust=Config().trust)
+            assert refused.value.code == "redirect_refused"
+            (folder / "ca.crt").write_text(Authority("another CA").pem)
+            with pytest.raises(FetchError) as refused:
+                await fetch_cluster_keys(fetcher, pod, trust=Config().trust)
+            assert refused.value.code == "tls_untrusted"
+        finally:
+            fetcher.close()
+
+    (folder / "ca.crt").write_text(authority.pem)
+    with Server(script, certificate=authority.issue("127.0.0.1")) as server:
+        asyncio.run(scenario(server))
+        assert len(server.requests) == 6
+        assert all("\r\nAuthorization: Bearer pod-token\r\n" in each for each in server.requests)
