@@ -2,6 +2,8 @@
 
 usage: onefile.py FOLDER PROGRAM OUTPUT [LEFT_OUT ...]
 
+OUTPUT.libraries.json then lists the machine's libraries in it: name, digest, and where it had them.
+
 The official Vault and OpenBao images are Alpine (musl), and a glibc program finds no loader there.
 So the file is a static launcher (staticx's) followed by a tar archive: the folder that PyInstaller
 made, glibc with its loader, and a small library that keeps name resolution to glibc's own `files`
@@ -18,6 +20,8 @@ temporary files).
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -55,8 +59,12 @@ def copy_asset(name: str, target: Path) -> None:
     target.chmod(0o755)
 
 
-def add_machine_libraries(folder: Path) -> None:
-    """Copy what the folder's files link to and PyInstaller leaves to the machine: glibc."""
+def add_machine_libraries(folder: Path) -> dict[str, str]:
+    """Copy what the folder's files link to and PyInstaller leaves to the machine: glibc.
+
+    Returns:
+        Where the machine has each, by name.
+    """
     missing: dict[str, str] = {}
     for binary in elf_files(folder):
         for library in elf.get_shobj_deps(binary, libpath=[str(folder)]):
@@ -64,6 +72,24 @@ def add_machine_libraries(folder: Path) -> None:
                 missing[Path(library).name] = library
     for name, library in missing.items():
         shutil.copyfile(library, folder / name)
+    return missing
+
+
+def list_libraries(folder: Path, sources: dict[str, str]) -> list[dict[str, str | None]]:
+    """The machine's libraries in the folder, as they are there; build/sbom.py reads it."""
+    libraries = [
+        path
+        for path in elf_files(folder)
+        if path.parent == folder and path.name.startswith(("lib", "ld-")) and path.name != NSSFIX
+    ]
+    return [
+        {
+            "name": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "source": sources.get(path.name),
+        }
+        for path in libraries
+    ]
 
 
 def needed_libraries(binary: Path) -> list[str]:
@@ -167,11 +193,12 @@ def make_one_file(
         shutil.copytree(folder, tree, ignore=shutil.ignore_patterns(*left_out))
         copy_asset(NSSFIX, tree / NSSFIX)
         drop_unused_cxx(tree)
-        add_machine_libraries(tree)
+        sources = add_machine_libraries(tree)
         # PyInstaller's start program, which holds the modules, comes stripped.
         for binary in elf_files(tree):
             if binary != tree / program:
                 slim(binary)
+        libraries = list_libraries(tree, sources)
         if (tree / COMPRESSED).exists():
             bundle.pack(tree / COMPRESSED)
         loader = prepare_program(tree / program)
@@ -183,6 +210,8 @@ def make_one_file(
         elf.elf_add_section(launcher, constants.ARCHIVE_SECTION, archive)
         shutil.copyfile(launcher, output)
     output.chmod(0o755)
+    manifest = output.with_name(f"{output.name}.libraries.json")
+    manifest.write_text(json.dumps(libraries, indent=1), encoding="utf-8")
 
 
 def main() -> int:
