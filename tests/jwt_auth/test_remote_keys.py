@@ -10,12 +10,14 @@ from typing import Any, cast
 import pytest
 
 from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.jwt_auth.loopback import Server, answering
 from tests.jwt_auth.test_key_sources import DOWN, HEADER, UNKNOWN, URL, key_set, kids, last_code
 from tests.jwt_auth.test_stored_keys import keys_of
 from vault_jwt_plugin.jwt_auth import remote_keys
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.key_sources import RefreshPolicy
 from vault_jwt_plugin.jwt_auth.remote_keys import MAX_WAITING, PATIENCE_S
 
@@ -414,3 +416,25 @@ def test_who_hangs_up_makes_room():
         assert await started.login() == ["a"]
 
     run(scenario())
+
+
+def test_a_thousand_unknown_kids_over_sockets():
+    """The figure: at most two fetches in ten seconds, however many tokens ask."""
+
+    async def scenario(server):
+        fetcher = HTTPFetcher()
+        source: Any = build_key_source(Config(jwks_url=server.url()), fetcher, Clock())
+        try:
+            assert kids(await source.candidates(HEADER)) == ["a"]
+            for _ in range(10):
+                await asyncio.gather(*(source.refetch_for(UNKNOWN) for _ in range(100)))
+            assert kids(source.candidates(HEADER)) == ["a"]
+        finally:
+            await source.close()
+            fetcher.close()
+
+    with Server(answering(key_set("a"))) as server:
+        began = time.monotonic()
+        run(scenario(server))
+        assert time.monotonic() - began < 9, "too slow to show anything"
+        assert len(server.targets) == 2
