@@ -314,6 +314,7 @@ def test_the_least_recently_used_are_kept_as_stored(monkeypatch):
         for name in "abcd":
             await cache.get(name)
         assert held(cache) == (["c", "d"], ["a", "b"])
+        assert cache._cold["a"].value is None
         assert (len(cache), "a" in cache, "d" in cache, "x" in cache) == (4, True, True, False)
         store.decoded = 0
         # Decoded anew when asked for, without a read; then it is among the first.

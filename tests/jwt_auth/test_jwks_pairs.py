@@ -56,7 +56,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "empty url": ({"jwks_url": ""}, "element 2 has no 'jwks_url'"),
     "null url": ({"jwks_url": None}, "element 2 has no 'jwks_url'"),
     "null before other case": (
-        {"jwks_url": None, "JWKS_URL": "u"},
+        {"JWKS_URL": "u", "jwks_url": None},
         "element 2 has no 'jwks_url'",
     ),
     "number": ({"jwks_url": 7}, "'jwks_url' of element 2 must be text, is a number"),

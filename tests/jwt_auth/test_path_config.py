@@ -640,12 +640,22 @@ def test_a_read_does_not_wait_long_for_keys(monkeypatch):
     run(scenario)
 
 
+def test_a_write_starts_to_fetch_the_keys():
+    async def scenario(mounted):
+        await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})
+        await mounted.backend._mount._keys[1].settle()
+        assert mounted.fetcher.asked == JWKS_ASKED
+
+    run(scenario)
+
+
 def test_a_write_that_ends_after_its_mount_fetches_nothing():
     async def scenario(mounted):
         await mounted.ask(Operation.UPDATE, "config", STATIC)
         mount = mounted.backend._mount
         await mounted.backend.cleanup()
         mount.warm(Config(jwks_url=JWKS_URL))
+        assert mount._keys is None
         assert mounted.fetcher.asked == []
 
     run(scenario)
