@@ -18,6 +18,7 @@ import importlib.util
 import os
 import sys
 import threading
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def load() -> Any:
         if _loaded is None:
             try:
                 _loaded = _load_packed() or importlib.import_module(MODULE)
-            except (ImportError, OSError, EOFError) as error:
+            except (ImportError, OSError, EOFError, zlib.error) as error:
                 # The reason names files of the installation, never anything of a caller.
                 raise CELUnavailableError(
                     f"CEL roles need the library cel-expr-python, which can't be loaded: {error}"

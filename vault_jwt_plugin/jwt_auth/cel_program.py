@@ -53,6 +53,7 @@ MAX_DETAIL_CHARS = 512
 """Longest part of the library's message that is shown, in characters."""
 
 _ERROR_LINE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_DECLARED_TWICE = re.compile(r"variable '(.*)' declared multiple times")
 _MISSING_KEY = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
 _OVERLOAD = re.compile(r"No matching overloads found : ([\w@.$\[\]?:!<>=+*/%&|, ()-]{1,200})")
 
@@ -102,6 +103,12 @@ class CELEngine:
         try:
             self._environment.with_variables(names).compile(program.expression)
         except RuntimeError as error:
+            if (name := _DECLARED_TWICE.search(str(error))) is not None:
+                raise CELProgramError(
+                    "cel_variable",
+                    f"cel_program has a variable {quoted(name.group(1))}, which is the name of a "
+                    "type",
+                ) from None
             raise _program_error("cel_type", error, _EXPRESSION, program.expression) from None
 
     def compile(self, program: Program) -> CompiledProgram:
