@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.build.world import REPO, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.build,
