@@ -109,7 +109,7 @@ def _network(packed: bytes | None, prefix: int | None, port: str = "") -> _Netwo
 
 def _v6_text(packed: bytes) -> str:
     # Not `inet_ntop`: libcs write `::1.2.3.4` where Go writes `::102:304`.
-    from ipaddress import IPv6Address  # noqa: PLC0415 - rare, and not worth its time at start
+    from ipaddress import IPv6Address
 
     return str(IPv6Address(packed))
 
