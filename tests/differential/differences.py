@@ -115,6 +115,119 @@ def _exact(case: str, builtin: int, ours: int) -> Difference:
     )
 
 
+_CEL_400: Mapping[str, Any] = {
+    "topic": "A CEL program that can't be compiled",
+    "reason": "Refused as the caller's mistake (400), not as a fault of the server (500).",
+    "families": ("bao",),
+}
+
+
+def _cel_refused(case: str, what: str, reason: str) -> tuple[Difference, ...]:
+    """A CEL role that the builtin method takes and ours does not, and so its read-back."""
+    common = {"case": case, "topic": f"A CEL program with {what}", "reason": reason}
+    return (
+        Difference(step=0, values={"status": (200, 400)}, families=("bao",), **common),
+        Difference(step=1, values={"status": (200, 404)}, families=("bao",), **common),
+    )
+
+
+_CEL: tuple[Difference, ...] = (
+    *(
+        Difference(case=f"cel-{case}", step=step, values={"status": (500, 400)}, **_CEL_400)
+        for case, step in (
+            ("role-syntax", 0),
+            ("role-type", 0),
+            ("role-undeclared", 0),
+            ("role-unknown-field", 0),
+            ("role-variable-syntax", 0),
+            ("role-variable-of-a-builtin-name", 0),
+            ("patch-syntax", 1),
+        )
+    ),
+    Difference(
+        case="cel-role-unbound",
+        step=0,
+        values={"warnings": (False, True)},
+        topic="A CEL role without `bound_audiences`",
+        reason="Written with a warning: tokens meant for anybody are accepted unless the program "
+        "looks at `claims.aud`.",
+        families=("bao",),
+    ),
+    *_cel_refused(
+        "cel-role-variable-of-a-types-name",
+        "a variable named like a type (`list`, `int`)",
+        "Refused: the library declares each name once.",
+    ),
+    *_cel_refused(
+        "cel-role-variable-with-a-dot",
+        "a variable whose name has a dot",
+        "Refused: not supported.",
+    ),
+    *_cel_refused(
+        "cel-role-format-of-a-claim",
+        "`format` on a text or list that is no literal",
+        "Refused: the library rounds numbers there, and two users could become one name.",
+    ),
+    *_cel_refused(
+        "cel-role-own-function-in-a-macro",
+        "`check_valid_email`, `encode_json` or `decode_json` on a macro's variable",
+        "Refused: not supported.",
+    ),
+    *_cel_refused(
+        "cel-role-many-pluses",
+        "more than 32 operators in a row, or levels of nesting",
+        "Refused: a bound of the library.",
+    ),
+    Difference(
+        case="cel-login-alias-without-name",
+        step=2,
+        values={"status": (500, 400)},
+        topic="A `pb.Auth` whose alias has no name",
+        reason="Denied, not a fault of the server.",
+        families=("bao",),
+    ),
+    Difference(
+        case="cel-login-token-type-unknown",
+        step=2,
+        values={"status": (200, 400)},
+        topic="A `pb.Auth` with a `token_type` that does not exist",
+        reason="Denied: the builtin method issues a batch token.",
+        families=("bao",),
+    ),
+    Difference(
+        case="cel-value-encode-json-null",
+        step=2,
+        values={"token.display_name": ('MOUNT-{"n":0}', 'MOUNT-{"n":null}')},
+        topic="A null in CEL's `encode_json`",
+        reason="Stays null.",
+        families=("bao",),
+    ),
+    Difference(
+        case="cel-value-encode-json-duration",
+        step=2,
+        values={"token.display_name": ('MOUNT-{"d":90000000000}', 'MOUNT-{"d":"90s"}')},
+        topic="A duration, or an integer above 2^53, in CEL's `encode_json`",
+        reason="A text, as protobuf's JSON has it.",
+        families=("bao",),
+    ),
+    Difference(
+        case="cel-value-format-huge",
+        step=2,
+        values={"token.display_name": ("MOUNT-1000000000000000000000", "MOUNT-1e+21")},
+        topic="`%s` in CEL's `format` with a fraction or a number above 2^53",
+        reason="As `string` writes it.",
+        families=("bao",),
+    ),
+    Difference(
+        case="cel-value-format-map",
+        step=2,
+        values={"status": (200, 400)},
+        topic="`%s` in CEL's `format` with a map or a list of lists",
+        reason="Denied: not supported.",
+        families=("bao",),
+    ),
+)
+
 DIFFERENCES: tuple[Difference, ...] = (
     *_refused(
         "config-jwks-no-keys-member",
@@ -238,6 +351,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         topic="An empty user claim",
         reason="Refused as a wrong token, not as a fault of the server.",
     ),
+    *_CEL,
 )
 
 

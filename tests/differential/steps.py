@@ -85,6 +85,7 @@ class Login:
         jwt: The whole token instead of a signed one.
         edit: Pattern and replacement, applied to the compact form.
         data: More members of the request.
+        path: Where to log in.
     """
 
     role: Any = "demo"
@@ -96,6 +97,7 @@ class Login:
     jwt: Any = None
     edit: tuple[str, str] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    path: str = "login"
 
     def edited(self, compact: str) -> str:
         """The compact form with `edit` applied."""

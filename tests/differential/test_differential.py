@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.differential import cases_config, cases_login, cases_numbers, cases_role
+from tests.differential import cases_cel, cases_config, cases_login, cases_numbers, cases_role
 from tests.differential.differences import (
     DIFFERENCES,
     EVERY_RENEWAL,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.differential.conftest import Arena
     from tests.hosts.discover import Host
 
-PARTS = (cases_config, cases_role, cases_login, cases_numbers)
+PARTS = (cases_config, cases_role, cases_login, cases_numbers, cases_cel)
 CASES = {case.name: case for part in PARTS for case in part.CASES}
 
 
