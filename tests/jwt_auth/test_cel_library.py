@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vault_jwt_plugin.jwt_auth import _cel_library
-from vault_jwt_plugin.jwt_auth._cel_library import PACKED, CELUnavailableError
+from vault_jwt_plugin.jwt_auth._cel_library import PACKED, SUFFIX, CELUnavailableError
 
 PREAMBLE = """
 import asyncio, json, sys
@@ -96,6 +96,13 @@ def test_a_packed_library_is_unpacked_beside_itself_and_loaded(packed):
     library = packed / "cel_expr_python.cel.so"
     assert library.stat().st_mode & 0o777 == 0o500
     assert sorted(path.name for path in packed.iterdir()) == sorted((PACKED, library.name))
+
+
+def test_what_only_it_links_to_is_unpacked_with_it(packed):
+    (packed / f"libcompanion.so.1{SUFFIX}").write_bytes(gzip.compress(b"companion"))
+    found = in_a_process(f"sys._MEIPASS = {str(packed)!r}\nsys.modules['cel_expr_python'] = None")
+    assert found["granted"]
+    assert (packed / "libcompanion.so.1").read_bytes() == b"companion"
 
 
 def test_what_is_there_unpacked_is_not_unpacked_again(packed):

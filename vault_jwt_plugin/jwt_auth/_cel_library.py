@@ -6,8 +6,9 @@ nor in memory:
 
 - installed as a package, it is imported when first needed;
 - in the one-file program it is a gzip file beside the other libraries, made by
-  the build under the name `PACKED`. It is unpacked beside itself, in the folder
-  that the program already runs from and removes at its end, and loaded there.
+  the build under the name `PACKED`, and so is what only it links to (the C++
+  library): every file that ends in `SUFFIX`. They are unpacked beside themselves,
+  in the folder that the program already runs from and removes at its end.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
 MODULE = "cel_expr_python.cel"
 
-PACKED = "cel_expr_python.cel.so.gz"
-"""The gzip file's name in the one-file program's folder; its content is the extension module."""
+SUFFIX = ".late.gz"
+"""Ends the names of the gzip files in the one-file program's folder that only CEL needs."""
 
-_UNPACKED = "cel_expr_python.cel.so"
+PACKED = "cel_expr_python.cel.so" + SUFFIX
+"""The gzip file whose content is the extension module."""
 
 _loaded: ModuleType | None = None
 _loading = threading.Lock()
@@ -78,7 +80,7 @@ async def load_beside() -> None:
         await asyncio.to_thread(load)
 
 
-def packed_file() -> Path | None:
+def packed_module() -> Path | None:
     """The packed library of the one-file program; None where there is none."""
     folder = getattr(sys, "_MEIPASS", None)
     if folder is None:
@@ -88,12 +90,12 @@ def packed_file() -> Path | None:
 
 
 def _load_packed() -> ModuleType | None:
-    packed = packed_file()
+    packed = packed_module()
     if packed is None:
         return None
-    library = packed.with_name(_UNPACKED)
-    if not library.exists():
-        _unpack(packed, library)
+    for each in sorted(packed.parent.glob(f"*{SUFFIX}")):
+        _unpack(each)
+    library = _unpacked(packed)
     spec = importlib.util.spec_from_file_location(MODULE, library)
     if spec is None or spec.loader is None:
         raise ImportError(f"{library.name} is no extension module")
@@ -103,16 +105,23 @@ def _load_packed() -> ModuleType | None:
     return module
 
 
-def _unpack(packed: Path, library: Path) -> None:
+def _unpacked(packed: Path) -> Path:
+    return packed.with_name(packed.name.removesuffix(SUFFIX))
+
+
+def _unpack(packed: Path) -> None:
     import gzip
     import shutil
 
+    file = _unpacked(packed)
+    if file.exists():
+        return
     # Whole or not at all: half a library would stay for the process's next try.
-    unfinished = library.with_name(f".{library.name}.{os.getpid()}")
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with gzip.open(packed) as source, unfinished.open("xb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
         unfinished.chmod(0o500)
-        unfinished.replace(library)
+        unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
