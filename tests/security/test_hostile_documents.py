@@ -354,7 +354,7 @@ CLAIM_SETS = {
     "user empty": (changed(sub=""), "user_claim_empty"),
 }
 
-EMBEDDED = {
+EMBEDDED: dict[str, dict[str, Any]] = {
     "jwk": {"jwk": STRANGER},
     "jwk of the kid": {"jwk": STRANGER, "kid": "a"},
     "jku": {"jku": "https://evil.example/keys"},
