@@ -274,6 +274,19 @@ def test_the_last_page_allowed(monkeypatch):
         assert groups_of(made(api), login(USER)) == ["g", "g"]
 
 
+def test_too_many_groups(monkeypatch):
+    monkeypatch.setattr(_base, "MAX_GROUPS", 2)
+
+    def script(_asked):
+        return Answer(body=profile("g"), headers=[("Link", '</again>; rel="next"')])
+
+    with StandIn(script, certificate=CERTIFICATE) as api:
+        code, message = denial(made(api), login(USER))
+    assert code == "provider_too_many_groups"
+    assert message == "okta: the bearer is in more than 2 groups"
+    assert len(api.asked) == 3
+
+
 def test_the_limit_of_pages():
     assert _base.MAX_PAGES == 200
 
