@@ -76,6 +76,7 @@ async def test_nothing_happened_yet(mount):
         "roles": [],
         "other_roles": {"granted": 0, "denied": 0},
         "cached_roles": 0,
+        "cached_cel_roles": 0,
         "cached_roles_max": 10_000,
         "key_sources": [],
         "config_error": None,

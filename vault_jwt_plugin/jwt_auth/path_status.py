@@ -90,6 +90,7 @@ class StatusPath:
                 "can_write": mount.writable,
                 **self._counted(),
                 "cached_roles": len(mount.roles),
+                "cached_cel_roles": len(mount.cel_roles),
                 "cached_roles_max": MAX_ROLES,
                 "key_sources": sources,
                 "config_error": error,
