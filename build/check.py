@@ -24,6 +24,7 @@ from google.protobuf.internal import api_implementation
 from joserfc import jwk, jws
 
 import vault_jwt_plugin
+from vault_jwt_plugin.jwt_auth import _cel_library
 
 
 def own_modules() -> list[str]:
@@ -48,6 +49,7 @@ def check() -> dict[str, object]:
         session.close()
     return {
         "modules": own_modules(),
+        "cel": _cel_library.load().__name__,
         "idna": encodings.idna.ToASCII("b\u00fccher").decode(),
         "protobuf": api_implementation.Type(),
         "openssl": ssl.OPENSSL_VERSION,

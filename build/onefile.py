@@ -20,6 +20,7 @@ temporary files).
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -41,6 +42,10 @@ NSSFIX = "libnssfix.so"
 that machine's NSS modules, made for another glibc or not there at all."""
 
 CXX_LIBRARY = "libstdc++.so.6"
+CEL_LIBRARY = "cel_expr_python.cel.so"
+LATE = ".late.gz"
+"""Ends the names of what jwt_auth/_cel_library.py unpacks when a CEL role first needs it."""
+
 COMPRESSED = "libcrypto.so.3"
 """Nothing needs it before the program completes its folder: 5 MB, 3 less for 15 ms of a start."""
 
@@ -116,6 +121,25 @@ def drop_unused_cxx(folder: Path) -> None:
             subprocess.run(["patchelf", "--remove-needed", CXX_LIBRARY, binary], check=True)
     if not any(CXX_LIBRARY in needed_libraries(binary) for binary in users):
         (folder / CXX_LIBRARY).unlink(missing_ok=True)
+
+
+def pack_late(folder: Path) -> None:
+    """Compress what only the CEL library needs, and it: unpacked when a CEL role first needs them.
+
+    Raises:
+        ValueError: somebody else needs the C++ library too.
+    """
+    library = folder / CEL_LIBRARY
+    late = [library]
+    users = [path for path in elf_files(folder) if CXX_LIBRARY in needed_libraries(path)]
+    if users:
+        if users != [library]:
+            raise ValueError(f"{CXX_LIBRARY} is needed at the start: {users}")
+        late.append(folder / CXX_LIBRARY)
+    for path in late:
+        # No time inside, so that the same library gives the same bytes.
+        path.with_name(path.name + LATE).write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        path.unlink()
 
 
 def slim(binary: Path) -> None:
@@ -201,6 +225,7 @@ def make_one_file(
         libraries = list_libraries(tree, sources)
         if (tree / COMPRESSED).exists():
             bundle.pack(tree / COMPRESSED)
+        pack_late(tree)
         loader = prepare_program(tree / program)
         (tree / bundle.MARKER).touch()
         archive = Path(scratch, "archive.tar")
