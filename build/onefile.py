@@ -34,6 +34,7 @@ from typing import IO
 
 import bundle
 from elftools.elf.gnuversions import GNUVerNeedSection
+from launcher import speak_up
 from staticx import constants, elf
 from staticx.assets import locate_asset
 
@@ -232,6 +233,7 @@ def make_one_file(
         write_archive(tree, program, loader, archive, timestamp)
         launcher = Path(scratch, "launcher")
         copy_asset("bootloader", launcher)
+        speak_up(launcher)
         elf.elf_add_section(launcher, constants.ARCHIVE_SECTION, archive)
         shutil.copyfile(launcher, output)
     output.chmod(0o755)

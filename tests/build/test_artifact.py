@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from tests.build.world import REPO, load_bundle, run
+from tests.build.world import REPO, load, run
 from vault_jwt_plugin._version import VERSION
 
 elffile = pytest.importorskip("elftools.elf.elffile", reason="staticx is not installed")
@@ -40,7 +40,7 @@ def members(binary, tmp_path_factory):
         section = elffile.ELFFile(stream).get_section_by_name(".staticx.archive")
         with tarfile.open(fileobj=io.BytesIO(section.data())) as archive:
             archive.extractall(folder, filter="tar")
-    load_bundle().complete(folder)
+    load("bundle").complete(folder)
     return folder
 
 

@@ -8,9 +8,9 @@ import zlib
 
 import pytest
 
-from tests.build.world import load_bundle, tmpfs
+from tests.build.world import load, tmpfs
 
-bundle = load_bundle()
+bundle = load("bundle")
 LATER = 61.0
 
 

@@ -123,7 +123,5 @@ def test_without_proc(binary, tmp_path):
         ["chroot", tmp_path, "/vault-jwt-plugin"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == (
-        "vault-jwt-plugin: Failed to open /proc/self/exe: No such file or directory\n"
-    )
+    assert done.stderr == "[ERROR] open /proc/self/exe: No such file or directory\n"
     assert Path(tmp_path, "tmp").exists()

@@ -20,9 +20,9 @@ CHECK = REPO / "build" / "work" / "check"
 NOBODY = 65534
 
 
-def load_bundle() -> ModuleType:
-    """build/bundle.py, which lies in no package."""
-    spec = importlib.util.spec_from_file_location("bundle", REPO / "build" / "bundle.py")
+def load(name: str) -> ModuleType:
+    """A module of build/, which lies in no package."""
+    spec = importlib.util.spec_from_file_location(name, REPO / "build" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
