@@ -68,6 +68,13 @@ def test_a_token_with_a_policy_for_it_alone_reads_it(mount: Mount):
     assert nobody.request("GET", "auth/watched/status").status == 403
 
 
+def test_monitoring_reads_it_with_a_bearer_token(mount: Mount):
+    headers = {"Authorization": f"Bearer {mount.client.token}"}
+    reply = mount.client.with_token(None).request("GET", "auth/watched/status", headers=headers)
+    assert reply.status == 200
+    assert reply.data["logins"]["granted"] == 0
+
+
 def test_logins_and_denials_are_counted(mount: Mount, plugin: Plugin):
     for _ in range(5):
         assert mount.login(token(), "demo").status == 200
