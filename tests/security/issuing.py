@@ -188,10 +188,20 @@ async def attempt(path: IssuingPath, mounted: Mounted, jwt: Any, **request: Any)
     return answer.auth
 
 
+WINDOW = 16
+
+
 def fragments(jwt: Any) -> list[str]:
-    """What would betray a token if it were found somewhere: its longer parts, and the mark."""
-    parts = jwt.split(".") if isinstance(jwt, str) else []
-    return [MARK, *(part[:64] for part in parts if len(part) >= 12)]
+    """What would betray a token if it were found somewhere: the mark, and its parts in pieces.
+
+    Any 31 characters in a row of a part's beginning or end hold one of the pieces.
+    """
+    found = [MARK]
+    for part in jwt.split(".") if isinstance(jwt, str) else ():
+        for text in (part[:512], part[-64:]):
+            starts = range(0, len(text) - WINDOW + 1, WINDOW)
+            found += [text[start : start + WINDOW] for start in starts]
+    return found
 
 
 class _Records(logging.Handler):
