@@ -129,6 +129,17 @@ def test_an_algorithm_that_is_not_configured():
     run(scenario)
 
 
+def test_names_that_no_role_can_have_are_not_asked_for():
+    async def scenario(mounted):
+        await mounted.configure()
+        mounted.reads()
+        for role in ("../config", "a/b", "-", "x" * 1000):
+            assert (await denied(mounted, role=role))[0] == "role_unknown"
+        assert not any(key.startswith("cel/") for key in mounted.reads())
+
+    run(scenario)
+
+
 # Audiences: the program decides where the role names none, and only there.
 
 

@@ -309,6 +309,23 @@ def test_two_patches_at_once_are_both_kept():
     run(scenario)
 
 
+def test_two_patches_that_do_not_go_together_are_not_both_taken():
+    async def scenario(mounted):
+        await mounted.ask(Operation.UPDATE, "cel/role/demo", FULL)
+        uses = {"cel_program": {"expression": "a == 1 ? pb.Auth{} : false"}}
+        takes_away = {"cel_program": {"variables": []}}
+        outcomes = await asyncio.gather(
+            mounted.ask(Operation.PATCH, "cel/role/demo", uses),
+            mounted.ask(Operation.PATCH, "cel/role/demo", takes_away),
+            return_exceptions=True,
+        )
+        assert [getattr(outcome, "code", "") for outcome in outcomes] == ["", "cel_type"]
+        program = (await mounted.ask(Operation.READ, "cel/role/demo")).data["cel_program"]
+        assert program == PROGRAM | uses["cel_program"]
+
+    run(scenario)
+
+
 def test_help_and_openapi_know_the_paths():
     async def scenario(mounted):
         page = await mounted.ask(Operation.HELP, "cel/role/demo")
