@@ -686,7 +686,7 @@ def test_large_claims_are_told_from_usual_ones():
 
 def test_one_program_in_several_threads():
     compiled = ENGINE.compile(program("pb.Auth{display_name: v}", v="claims.sub + '!'"))
-    wrong = []
+    wrong: list[str] = []
 
     def work(name):
         names = {evaluate(compiled, {"sub": name}).display_name for _ in range(200)}

@@ -60,6 +60,16 @@ def test_a_login_with_all_known_answers_at_once_and_asks_the_host_nothing(operat
     run(scenario)
 
 
+def test_a_role_that_is_not_known_is_read_once():
+    async def scenario(mounted):
+        await mounted.configure()
+        mounted.reads()
+        await mounted.cel_login()
+        assert mounted.reads() == ["config", "cel/role/demo"]
+
+    run(scenario)
+
+
 def test_the_program_sees_the_operation():
     async def scenario(mounted):
         await mounted.configure("operation == 'update' ? pb.Auth{} : operation")
@@ -133,7 +143,7 @@ def test_names_that_no_role_can_have_are_not_asked_for():
     async def scenario(mounted):
         await mounted.configure()
         mounted.reads()
-        for role in ("../config", "a/b", "-", "x" * 1000):
+        for role in ("../config", "a/b", "-", "x" * 40_000):
             assert (await denied(mounted, role=role))[0] == "role_unknown"
         assert not any(key.startswith("cel/") for key in mounted.reads())
 

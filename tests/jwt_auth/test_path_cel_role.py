@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -313,7 +314,7 @@ def test_two_patches_that_do_not_go_together_are_not_both_taken():
     async def scenario(mounted):
         await mounted.ask(Operation.UPDATE, "cel/role/demo", FULL)
         uses = {"cel_program": {"expression": "a == 1 ? pb.Auth{} : false"}}
-        takes_away = {"cel_program": {"variables": []}}
+        takes_away: dict[str, Any] = {"cel_program": {"variables": []}}
         outcomes = await asyncio.gather(
             mounted.ask(Operation.PATCH, "cel/role/demo", uses),
             mounted.ask(Operation.PATCH, "cel/role/demo", takes_away),

@@ -202,28 +202,30 @@ class CELLoginPath:
         return self._login_reading(request, data)
 
     async def _login_reading(self, request: Request, data: FieldData) -> Response:
-        config, name = await self._read(data)
-        if not _cel_library.is_loaded():
+        config, name = await self._named(data)
+        # Callers who are not logged in can't have the library loaded by a made-up name.
+        if not _cel_library.is_loaded() and await self._is_stored(name):
             await self._engine().ready()
-        prepared = await self._mount.cel_roles.get(name)
+        prepared = await self._mount.cel_roles.get(name) if valid_name(name) else None
         if prepared is None:
-            raise _unknown(name)
+            raise self._unknown(name)
         answer = self._admit(request, data, config, prepared)
         return answer if isinstance(answer, Response) else await answer
 
-    async def _read(self, data: FieldData) -> tuple[Config, str]:
-        """The checks that config and role are there, without compiling anything."""
+    async def _named(self, data: FieldData) -> tuple[Config, str]:
+        """The checks that there is a config, and a name of a role."""
         config = await self._mount.configs.get(STORAGE_KEY)
         if config is None:
             raise LoginDenied("config_missing", "could not load configuration")
-        name = _role_name(config, data)
-        if self._mount.cel_roles.get_cached(name) is None:
-            # A name that no role can have is not asked for: hosts refuse some such keys as faults.
-            stored = await self._mount.read_cel_role(name) if valid_name(name) else None
-            if stored is None:
-                self._mount.counters.forget_role(counted_name(name))
-                raise _unknown(name)
-        return config, name
+        return config, _role_name(config, data)
+
+    async def _is_stored(self, name: str) -> bool:
+        # A name that no role can have is not asked for: hosts refuse some such keys as faults.
+        return valid_name(name) and await self._mount.read_cel_role(name) is not None
+
+    def _unknown(self, name: str) -> LoginDenied:
+        self._mount.counters.forget_role(counted_name(name))
+        return LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
 
     def _admit(
         self, request: Request, data: FieldData, config: Config, prepared: PreparedCELRole
@@ -309,7 +311,9 @@ class CELLoginPath:
         Raises:
             LoginDenied: no config, no role named, or no such role.
         """
-        _, name = await self._read(data)
+        _, name = await self._named(data)
+        if not await self._is_stored(name):
+            raise self._unknown(name)
         return Response(data={"role": name})
 
     async def renew(self, request: Request) -> Response:
@@ -324,8 +328,7 @@ class CELLoginPath:
             raise InternalError(
                 "failed to fetch role_name during renewal", code="renew_without_role"
             )
-        role = await self._mount.read_cel_role(name) if valid_name(name) else None
-        if role is None:
+        if not await self._is_stored(name):
             raise InternalError(
                 f"CEL role {quoted(name)} does not exist during renewal",
                 code="renew_role_unknown",
@@ -384,7 +387,3 @@ def _role_name(config: Config, data: FieldData) -> str:
     if not name:
         raise LoginDenied("role_missing", "missing role")
     return name
-
-
-def _unknown(name: str) -> LoginDenied:
-    return LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
