@@ -83,7 +83,10 @@ class Broker:
             try:
                 info = plugin_pb2.ConnInfo.FromString(message)
             except DecodeError:
-                _logger.warning("the broker stream carried something that is no ConnInfo")
+                _logger.warning(
+                    "the broker stream carried something that is no ConnInfo",
+                    extra={"fields": {"event": "broker_message_ignored"}},
+                )
                 continue
             self._announce(info)
 
@@ -93,7 +96,11 @@ class Broker:
             _logger.debug("knock ignored", extra={"fields": {"service_id": info.service_id}})
             return
         if info.service_id not in self._announced and len(self._announced) >= _MAX_UNCLAIMED:
-            _logger.warning("announcement ignored: %d wait for a dial already", _MAX_UNCLAIMED)
+            _logger.warning(
+                "announcement ignored: %d wait for a dial already",
+                _MAX_UNCLAIMED,
+                extra={"fields": {"event": "broker_announcement_ignored"}},
+            )
             return
         announcement = self._expect(info.service_id)
         if not announcement.done():

@@ -41,7 +41,7 @@ def lock_memory() -> None:
         _logger.warning(
             "memory could not be locked, it may be swapped out; "
             "allow it with LimitMEMLOCK=infinity or the capability IPC_LOCK",
-            extra={"fields": {"error": os.strerror(error)}},
+            extra={"fields": {"event": "memory_not_locked", "error": os.strerror(error)}},
         )
 
 

@@ -95,12 +95,15 @@ def serve_host(
         parts = _prepare(make_plugin, request, life)
         asyncio.run(_serve(parts, life, stdout_fd, sink))
     except StartError as error:
-        _logger.critical(error.message, extra={"fields": {"code": error.code}})
+        _logger.critical(
+            error.message, extra={"fields": {"event": "start_failed", "code": error.code}}
+        )
     except MemoryError:
         _end_without_memory(life, sink)
     except Exception:
         _logger.exception(
-            "the plugin could not start", extra={"fields": {"version": program.version}}
+            "the plugin could not start",
+            extra={"fields": {"event": "start_fault", "version": program.version}},
         )
     finally:
         # Whatever it was: PyInstaller's importer raises SystemExit where the program's files are
@@ -139,7 +142,7 @@ def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life:
         )
         life.leaves(listener.remains)
     if listener.remark:
-        _logger.warning(listener.remark)
+        _logger.warning(listener.remark, extra={"fields": {"event": "socket_elsewhere"}})
     line = format_line(address=str(listener.path), certificate_der=identity.certificate_der)
     return _Parts(
         plugin=plugin,
@@ -178,7 +181,8 @@ class _Stop:
         if not self.wanted.is_set():
             _logger.error(
                 "the connection to the server broke: the plugin ends, the server starts it anew "
-                "when it is needed"
+                "when it is needed",
+                extra={"fields": {"event": "host_connection_lost"}},
             )
             self.wanted.set()
 
@@ -215,7 +219,9 @@ async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> N
         async with asyncio.timeout(_PLUGIN_CLOSE_S):
             await parts.plugin.close()
     except Exception:
-        _logger.exception("the plugin did not close cleanly")
+        _logger.exception(
+            "the plugin did not close cleanly", extra={"fields": {"event": "close_failed"}}
+        )
     with contextlib.suppress(Exception):  # The host may be gone already.
         await server.shutdown(_SERVER_GRACE_S)
     sink.flush(_LOG_FLUSH_S)

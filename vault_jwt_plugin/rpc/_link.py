@@ -111,11 +111,16 @@ class Link:
         try:
             self.core.receive_data(data)
         except RemoteProtocolError as error:
-            _log.warning("HTTP/2 connection closed: %s", error)
+            _log.warning(
+                "HTTP/2 connection closed: %s", error, extra={"fields": {"event": "http2_refused"}}
+            )
             self.error = error
             self._loop.call_soon(self._transport.close)
         except Exception as error:  # noqa: BLE001 - the boundary: our bug must not hang the peer
-            _log.exception("HTTP/2 connection closed by a bug of ours")
+            _log.exception(
+                "HTTP/2 connection closed by a bug of ours",
+                extra={"fields": {"event": "http2_fault"}},
+            )
             self.error = error
             self.core.close(ErrorCode.INTERNAL_ERROR)
             self._loop.call_soon(self._transport.close)
@@ -208,7 +213,10 @@ class Link:
         self._stall_timer = None
         before = self._loop.time() - self.limits.stall_timeout_s
         for stream in self.core.stalled_since(before):
-            _log.warning("stream reset: the peer's flow control window stays shut")
+            _log.warning(
+                "stream reset: the peer's flow control window stays shut",
+                extra={"fields": {"event": "http2_stalled"}},
+            )
             self.core.reset_stream(stream, ErrorCode.CANCEL)
             self.stream_reset(stream, ErrorCode.CANCEL)
         self._transport.flush()

@@ -240,7 +240,9 @@ class ServerCall:
         except RPCError as error:
             self.fail(error)
         except Exception:  # noqa: BLE001 - the boundary: a handler may raise anything
-            _log.exception("handler of %s failed", self.call.path)
+            _log.exception(
+                "handler of %s failed", self.call.path, extra={"fields": {"event": "call_fault"}}
+            )
             self.fail(RPCError(StatusCode.UNKNOWN, GENERIC_ERROR))
         self._link.flush_soon()
 

@@ -151,7 +151,9 @@ class ServerLink(Link):
             (running or self._begin(stream, head)).fail(error)
             return
         except Exception:  # noqa: BLE001 - the boundary: a handler may raise anything
-            _log.exception("handler of %s failed", head.call.path)
+            _log.exception(
+                "handler of %s failed", head.call.path, extra={"fields": {"event": "call_fault"}}
+            )
             generic = RPCError(StatusCode.UNKNOWN, GENERIC_ERROR)
             (running or self._begin(stream, head)).fail(generic)
             return

@@ -105,12 +105,16 @@ class Server:
                 return
             except OSError:
                 # Out of descriptors, most likely: the event would come again at once.
-                _log.exception("accept failed")
+                _log.exception("accept failed", extra={"fields": {"event": "accept_failed"}})
                 loop.remove_reader(listener.fileno())
                 loop.call_later(_ACCEPT_PAUSE_S, self._resume_accepting)
                 return
             if len(self._links) >= self._limits.max_connections:
-                _log.warning("connection refused: %d are open", len(self._links))
+                _log.warning(
+                    "connection refused: %d are open",
+                    len(self._links),
+                    extra={"fields": {"event": "connections_full"}},
+                )
                 sock.close()
                 continue
             link = ServerLink(

@@ -82,5 +82,9 @@ def _response(text: str, backend: Backend, paths: Sequence[Path], request: Reque
         )
     except Exception:
         # A broken document would fail the host's OpenAPI for every mount (`protocol.md` 4.6).
-        _logger.warning("no OpenAPI document for this backend", exc_info=True)
+        _logger.warning(
+            "no OpenAPI document for this backend",
+            exc_info=True,
+            extra={"fields": {"event": "openapi_failed"}},
+        )
     return Response(data=data)

@@ -97,7 +97,10 @@ class GSuite:
         """
         if self._schemas and not self._fetch_user_info and not self._warned:
             self._warned = True
-            _logger.warning("gsuite: user_custom_schemas does nothing without fetch_user_info=true")
+            _logger.warning(
+                "gsuite: user_custom_schemas does nothing without fetch_user_info=true",
+                extra={"fields": {"event": "gsuite_schemas_unused"}},
+            )
         await self._tokens.check()
 
     async def fetch_user_info(self, login: ProviderLogin) -> Mapping[str, Any]:
