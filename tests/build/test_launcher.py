@@ -43,8 +43,8 @@ def test_a_folder_that_is_missing(binary, tmp_path):
 
 
 def test_the_disk_that_a_start_needs(binary, tmp_path):
-    """README says 40 MB."""
-    with tmpfs(tmp_path / "tmp", "size=40000000") as folder:
+    """README says 48 MB."""
+    with tmpfs(tmp_path / "tmp", "size=48000000") as folder:
         assert run([binary, "--version"], TMPDIR=str(folder)).returncode == 0
         assert is_empty(folder)
 
