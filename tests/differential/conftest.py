@@ -24,6 +24,7 @@ class Arena:
 
     Attributes:
         is_self_test: The builtin method stands in for ours, so nothing at all may differ.
+        namespace: Where the mounts are made; "" = the root.
     """
 
     server: DevServer
@@ -31,14 +32,18 @@ class Arena:
     ours: str
     world: World
     is_self_test: bool
+    namespace: str = ""
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def pair(self) -> tuple[Actor, Actor]:
         """Two fresh mounts, builtin and ours; each checked to run what it should."""
         number = next(self.numbers)
-        builtin = enable(self.server, f"builtin-{number}", version=self.builtin)
-        ours = enable(self.server, f"ours-{number}", version=self.ours)
-        return Actor(builtin, self.world), Actor(ours, self.world)
+        builtin = self._actor(f"builtin-{number}", self.builtin)
+        return builtin, self._actor(f"ours-{number}", self.ours)
+
+    def _actor(self, path: str, version: str) -> Actor:
+        mount = enable(self.server, path, version=version, namespace=self.namespace)
+        return Actor(mount, self.world)
 
 
 @pytest.fixture(scope="session")

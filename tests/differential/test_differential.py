@@ -42,6 +42,15 @@ def test_every_difference_names_a_step_of_a_case():
 def test_ours_answers_as_the_builtin_method_does(case: Case, host: Host, arena: Arena):
     if host.family not in case.families:
         pytest.skip(f"the builtin method of {host.family} does not know this")
+    compare(case, host.family, arena)
+
+
+def compare(case: Case, family: str, arena: Arena) -> None:
+    """Tell the case to a fresh mount of each method.
+
+    Raises:
+        AssertionError: They answer otherwise than is declared.
+    """
     builtin, ours = arena.pair()
     try:
         for number, step in enumerate(case.steps):
@@ -50,7 +59,7 @@ def test_ours_answers_as_the_builtin_method_does(case: Case, host: Host, arena: 
             found = differences(*answers)
             if not arena.is_self_test:
                 is_renewed = answers[0]["status"] == 200
-                found = unexplained(found, case, number, host.family, is_renewed=is_renewed)
+                found = unexplained(found, case, number, family, is_renewed=is_renewed)
             assert not found, explain(case, number, step, found, answers)
             check_refusal(ours, jwt)
     finally:

@@ -186,7 +186,10 @@ class Actor:
         if name in _UNIQUE or name in _MOMENTS:
             return bool(value)
         if isinstance(value, str):
-            return value.replace(self.mount.path, "MOUNT").replace(self.mount.accessor, "ACCESSOR")
+            named = value.replace(self.mount.path, "MOUNT").replace(self.mount.accessor, "ACCESSOR")
+            # Display names in a namespace begin with its path.
+            namespace = self.mount.client.namespace.replace("/", "-")
+            return named.replace(f"{namespace}-auth-MOUNT", "MOUNT") if namespace else named
         return value
 
 

@@ -49,10 +49,11 @@ class Reply:
 class Client:
     """Requests to one host as one token. Every call is one fresh connection: no state is kept."""
 
-    def __init__(self, host: str, port: int, token: str | None) -> None:
+    def __init__(self, host: str, port: int, token: str | None, namespace: str = "") -> None:
         self.host = host
         self.port = port
         self.token = token
+        self.namespace = namespace
 
     @property
     def address(self) -> str:
@@ -61,7 +62,11 @@ class Client:
 
     def with_token(self, token: str | None) -> Client:
         """The same host as somebody else; None = nobody."""
-        return Client(self.host, self.port, token)
+        return Client(self.host, self.port, token, self.namespace)
+
+    def in_namespace(self, namespace: str) -> Client:
+        """The same token in a namespace, `team` or `team/sub`; "" = the root."""
+        return Client(self.host, self.port, self.token, namespace)
 
     def request(
         self,
@@ -91,6 +96,8 @@ class Client:
         sent = {"X-Vault-Request": "true"}
         if self.token is not None:
             sent["X-Vault-Token"] = self.token
+        if self.namespace:
+            sent["X-Vault-Namespace"] = self.namespace
         target = "/v1/" + quote(path, safe="/-._~") + (f"?{urlencode(query)}" if query else "")
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         try:

@@ -160,6 +160,7 @@ def enable(
     version: str,
     name: str = "jwt",
     config: dict[str, Any] | None = None,
+    namespace: str = "",
 ) -> Mount:
     """Mount exactly this version, and see that it is what runs.
 
@@ -171,16 +172,17 @@ def enable(
     """
     # Within `config`: hosts silently ignore a `plugin_version` beside it, and take the latest.
     request = {"type": name, "config": {"plugin_version": version} | (config or {})}
-    server.client.must("POST", f"sys/auth/{path}", request)
-    return mounted(server, path, version=version)
+    server.client.in_namespace(namespace).must("POST", f"sys/auth/{path}", request)
+    return mounted(server, path, version=version, namespace=namespace)
 
 
-def mounted(server: DevServer, path: str, *, version: str) -> Mount:
+def mounted(server: DevServer, path: str, *, version: str, namespace: str = "") -> Mount:
     """The mount at `path`, which must run this version.
 
     Raises:
         AssertionError: Another version runs.
     """
-    tuned = server.client.must("GET", f"sys/auth/{path}").data
+    client = server.client.in_namespace(namespace)
+    tuned = client.must("GET", f"sys/auth/{path}").data
     assert tuned["running_plugin_version"] == version, tuned
-    return Mount(client=server.client, path=path, accessor=tuned["accessor"], version=version)
+    return Mount(client=client, path=path, accessor=tuned["accessor"], version=version)
