@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import subprocess
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.hosts.server import DevServer
 
 TIMEOUT_S = 90.0
@@ -65,6 +68,24 @@ class Cli:
             check=False,
         )
         return Printed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    @contextlib.contextmanager
+    def start(self, command: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that goes on for the length of a `with` block, as nobody, unheard."""
+        environment = self.server.cli_environment("")
+        process = subprocess.Popen(
+            [*self._program(environment), *shlex.split(command)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.server.folder,
+            env=environment,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(TIMEOUT_S)
 
     def must(self, command: str, *, stdin: str = "", token: str | None = None) -> Printed:
         """A command that has to succeed.
