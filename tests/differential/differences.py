@@ -376,12 +376,16 @@ def allowed_extras(path: str, family: str) -> dict[str, Any]:
 
 def table() -> str:
     """README's table, in Markdown: one row per topic."""
-    rows = {
-        (d.topic, "OpenBao, Vault" if len(d.families) > 1 else d.families[0], d.reason)
-        for d in DIFFERENCES
-    }
+    names = {"bao": "OpenBao", "vault": "Vault"}
+    families: dict[tuple[str, str], set[str]] = {}
+    for d in DIFFERENCES:
+        families.setdefault((d.topic, d.reason), set()).update(names[f] for f in d.families)
     lines = ["| Topic | Differs from | Why |", "| --- | --- | --- |"]
-    return "\n".join(lines + [f"| {topic} | {who} | {why} |" for topic, who, why in sorted(rows)])
+    lines += [
+        f"| {topic} | {', '.join(sorted(who))} | {reason} |"
+        for (topic, reason), who in sorted(families.items())
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
