@@ -551,7 +551,7 @@ def test_a_phrase_that_hosts_act_on_is_left_out():
         ("claims.secret + 1", "no such overload: _+_(string, int64)"),
         ("1 / 0", "division by zero"),
         ("1 % 0", "division by zero"),
-        ("[1][3]", "an index beyond the end of a list"),
+        ("[1][3]", "a position beyond the end of a list or text"),
         ("9223372036854775807 + 1", "a number, time or duration out of range"),
         ("timestamp(claims.secret)", "a text that is no timestamp"),
         ("duration(claims.secret)", "a text that is no duration"),
@@ -564,7 +564,18 @@ def test_a_phrase_that_hosts_act_on_is_left_out():
         ("lists.range(5000)", "a list would be longer than 1000 elements"),
         ("decode_json(claims.n)", "a function was called on a value that it has no form for"),
         ("encode_json({1: 2})", "a function was called on a value that it has no form for"),
-        ("base64.decode(claims.secret + '!')", "an evaluation error"),
+        ("base64.decode(claims.secret + '!')", "a text that is no base64"),
+        ("claims.secret.substring(50)", "a position beyond the end of a list or text"),
+        ("claims.secret.charAt(50)", "a position beyond the end of a list or text"),
+        ("[1, 2].slice(1, 9)", "a position beyond the end of a list or text"),
+        ("claims.secret.member", "a member of a value that has no members"),
+        ("claims.secret[0]", "an index into a value that has no elements"),
+        ("dyn(pb.Auth{}).nope", "a field that the message does not have"),
+        ("[1, dyn('a')].sort()", "a list of values that can't be sorted"),
+        ("regex.extract('a', '(a)(b)')", "a regular expression with more than one group"),
+        ("string(b'\\xff')", "bytes that are no text"),
+        ("int(1e30)", "a number, time or duration out of range"),
+        ("'%b'.format([dyn('x')])", "an evaluation error"),
         (
             "lists.range(1000).all(a, lists.range(1000).all(b, true))",
             "it took more than 10,000 steps",
@@ -576,6 +587,25 @@ def test_reasons(expression, reason):
     code, text = denied(expression, claims)
     assert (code, text) == ("cel_evaluation", f'the program of CEL role "demo" failed: {reason}')
     assert "hunter2" not in text
+
+
+# The library can make texts that are no Unicode.
+
+
+def test_a_text_that_is_no_unicode():
+    assert denied("'%s'.format([b'\\xff'])") == (
+        "cel_denied_text",
+        'CEL role "demo" denied the login: (text left out)',
+    )
+    assert denied("pb.Auth{display_name: '%s'.format([b'\\xff'])}") == (
+        "cel_auth",
+        'the program of CEL role "demo" made a pb.Auth with a text that is not Unicode',
+    )
+    for function in ("check_valid_email(v)", "decode_json(v)", "encode_json({'a': v})"):
+        code, _ = denied(
+            f"{function} == false ? pb.Auth{{}} : pb.Auth{{}}", v="'%s'.format([b'\\xff'])"
+        )
+        assert code == "cel_evaluation"
 
 
 # Bounds.

@@ -18,7 +18,7 @@ from vault_jwt_plugin.jwt_auth._cel_ast import ASTError, decode, encode
 from vault_jwt_plugin.jwt_auth._cel_compose import compose
 from vault_jwt_plugin.jwt_auth._cel_environment import VARIABLES, Environment
 from vault_jwt_plugin.jwt_auth._cel_functions import encode_json
-from vault_jwt_plugin.jwt_auth._cel_guards import REFUSALS
+from vault_jwt_plugin.jwt_auth._cel_reasons import reason_of
 from vault_jwt_plugin.jwt_auth._cel_values import Plain, TooLargeError, plain
 from vault_jwt_plugin.jwt_auth._mail_address import is_mail_address
 from vault_jwt_plugin.jwt_auth.cel_errors import CELProgramError
@@ -54,8 +54,6 @@ MAX_DETAIL_CHARS = 512
 
 _ERROR_LINE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _DECLARED_TWICE = re.compile(r"variable '(.*)' declared multiple times")
-_MISSING_KEY = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
-_OVERLOAD = re.compile(r"No matching overloads found : ([\w@.$\[\]?:!<>=+*/%&|, ()-]{1,200})")
 
 
 class CELEngine:
@@ -277,17 +275,18 @@ class CompiledProgram:
             raise self._failed(role, str(error)) from None
         kind = value.type()
         # The type first, and nothing of a value whose type is not one of these four.
-        if kind.is_message() and kind.name() == AUTH:
-            return self._granted(role, value.value())
-        if kind == self.kinds.BOOL and value.value() is False:
-            raise LoginDenied("cel_denied", f"CEL role {quoted(role)} denied the login")
-        if kind == self.kinds.STRING:
-            raise LoginDenied(
-                "cel_denied_text",
-                f"CEL role {quoted(role)} denied the login: {quoted(value.value())}",
-            )
         if kind == self.kinds.ERROR:
             raise self._failed(role, repr(value))
+        if kind.is_message() and kind.name() == AUTH:
+            return self._granted(role, _taken(value))
+        if kind == self.kinds.STRING:
+            text = _taken(value)
+            shown = quoted(text) if isinstance(text, str) else "(text left out)"
+            raise LoginDenied(
+                "cel_denied_text", f"CEL role {quoted(role)} denied the login: {shown}"
+            )
+        if kind == self.kinds.BOOL and _taken(value) is False:
+            raise LoginDenied("cel_denied", f"CEL role {quoted(role)} denied the login")
         raise LoginDenied(
             "cel_result",
             f"the program of CEL role {quoted(role)} gave neither pb.Auth nor false nor a text",
@@ -303,12 +302,13 @@ class CompiledProgram:
         kind = argument.type()
         if stage.function == "encode_json":
             if kind.is_message() and kind.name() == HOLDER:
+                holder = _taken(argument)
                 # JSON text has no NUL, at which a text given to the library would end.
-                return encode_json(self.messages.held(argument.value()))
+                return _FAILED if holder is None else encode_json(self.messages.held(holder))
             return False if kind == self.kinds.BOOL else _FAILED
-        if kind != self.kinds.STRING:
+        text = _taken(argument) if kind == self.kinds.STRING else None
+        if text is None:
             return _FAILED
-        text = argument.value()
         return is_mail_address(text) if stage.function == "check_valid_email" else self._json(text)
 
     def _json(self, text: str) -> Any:
@@ -320,26 +320,17 @@ class CompiledProgram:
     def _failed(self, role: str, message: str) -> LoginDenied:
         return LoginDenied(
             "cel_evaluation",
-            f"the program of CEL role {quoted(role)} failed: {self._reason(message)}",
+            f"the program of CEL role {quoted(role)} failed: {reason_of(message, self.source)}",
         )
 
-    def _reason(self, message: str) -> str:
-        """What went wrong, without anything that came from the token."""
-        if (missing := _MISSING_KEY.search(message)) is not None:
-            key = missing.group(1)
-            # The key may be a claim's value; one that the program spells out is not.
-            return f"no such key: {quoted(key)}" if key in self.source else "no such key"
-        if (overload := _OVERLOAD.search(message)) is not None:
-            called = overload.group(1)
-            return REFUSALS.get(called.removesuffix("()"), f"no such overload: {called}")
-        return next((said for text, said in _REASONS if text in message), "an evaluation error")
-
-    def _granted(self, role: str, message: Any) -> Auth:
+    def _granted(self, role: str, message: Any | None) -> Auth:
         def refuse(why: str) -> LoginDenied:
             return LoginDenied(
                 "cel_auth", f"the program of CEL role {quoted(role)} made a pb.Auth {why}"
             )
 
+        if message is None:
+            raise refuse("with a text that is not Unicode")
         if not self.messages.has_issue_time(message):
             raise refuse("whose lease_options have no issue_time (issue_time: now)")
         try:
@@ -361,18 +352,9 @@ class CompiledProgram:
         )
 
 
-_REASONS = (
-    ("divide by zero", "division by zero"),
-    ("modulus by zero", "division by zero"),
-    ("Iteration budget exceeded", "it took more than 10,000 steps"),
-    ("Index error", "an index beyond the end of a list"),
-    ("Non-CEL value type", "a function was called on a value that it has no form for"),
-    ("Failed to parse serialized data", "a value nested too deeply"),
-    ("overflow", "a number, time or duration out of range"),
-    ("type conversion error", "a value of a type that its field can't hold"),
-    ("invalid regular expression", "an invalid regular expression"),
-    ("Timestamp conversion failed", "a text that is no timestamp"),
-    ("Duration conversion failed", "a text that is no duration"),
-    ("cannot convert", "a value that can't be converted"),
-    ("optional.none() dereference", "the value of an optional that has none"),
-)
+def _taken(value: Any) -> Any | None:
+    """A value of the library's as Python's; None when it is no Unicode, which CEL can make."""
+    try:
+        return value.value()
+    except (TypeError, ValueError, RuntimeError, AssertionError):
+        return None
