@@ -15,8 +15,6 @@ import pkgutil
 import ssl
 import sys
 
-import authlib.integrations.requests_client
-import authlib.oauth2
 import certifi
 import requests
 from cryptography.hazmat.backends.openssl import backend
@@ -45,8 +43,6 @@ def check() -> dict[str, object]:
     compact = jws.serialize_compact({"alg": "RS256"}, b"{}", key)
     jws.deserialize_compact(compact, key)
     ssl.create_default_context(cafile=certifi.where())
-    with authlib.integrations.requests_client.OAuth2Session("id", "secret") as session:
-        session.close()
     return {
         "modules": own_modules(),
         "cel": _cel_library.load().__name__,
