@@ -156,11 +156,22 @@ class KeyArchive:
         self._known[key] = _Known(content=found.content, fetched_at=found.fetched_at)
         return found
 
+    def _held(self, key: str) -> _Known | None:
+        """What storage is known to hold, if that is of use.
+
+        A copy from the future is not, as for `load`: the clock was set back since it was stored,
+        and by it the keys that were fetched afterwards would pass for older ones.
+        """
+        known = self._known.get(key)
+        if known is not None and known.fetched_at > self._clock() + CLOCK_SKEW_S:
+            return None
+        return known
+
     def save(self, origin: Origin, keys: StoredKeys, *, renew_after_s: float) -> None:
         """Have keys stored by the task, unless they are; does not wait."""
         key = origin.storage_key
         pending = _Pending(origin=origin, keys=keys, renew_after_s=renew_after_s)
-        if key not in self._known or pending.needs_writing(self._known[key]):
+        if key not in self._known or pending.needs_writing(self._held(key)):
             self._pending[key] = pending
             self.flush()
 
@@ -223,7 +234,7 @@ class KeyArchive:
     async def _write(self, key: str, pending: _Pending) -> None:
         if key not in self._known:
             await self.load(pending.origin)
-        if not pending.needs_writing(self._known.get(key)):
+        if not pending.needs_writing(self._held(key)):
             return
         # Until the host has answered, nothing is known.
         self._known.pop(key, None)
