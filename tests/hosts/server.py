@@ -52,15 +52,6 @@ def free_port() -> int:
         return port
 
 
-def group_is_alive(group: int) -> bool:
-    """Whether a process of this process group is left (a zombie of ours counts until reaped)."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def group_members(group: int) -> dict[int, str]:
     """The living processes of a process group: pid -> command line (Linux, proc(5))."""
     found = {}
@@ -344,6 +335,10 @@ class DevServer:
         self._running().kill()
         self._running().wait()
 
+    def terminate(self) -> None:
+        """SIGTERM to the host, without waiting for its end."""
+        self._running().terminate()
+
     def _end_process(self) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -352,9 +347,9 @@ class DevServer:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_TIMEOUT_S)
         deadline = time.monotonic() + 2
-        while group_is_alive(process.pid) and time.monotonic() < deadline:
+        # Not until the group is gone: init may take a second to reap what the host left to it.
+        while (leftover := group_members(process.pid)) and time.monotonic() < deadline:
             time.sleep(POLL_S)
-        leftover = group_members(process.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

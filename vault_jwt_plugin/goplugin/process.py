@@ -180,7 +180,7 @@ class _Stop:
     def _lost(self) -> None:
         if not self.wanted.is_set():
             _logger.error(
-                "the connection to the server broke: the plugin ends, the server starts it anew "
+                "the connection to the server broke: the plugin ends; the server starts it anew "
                 "when it is needed",
                 extra={"fields": {"event": "host_connection_lost"}},
             )
