@@ -18,10 +18,35 @@ from tests.differential.steps import (
     story,
 )
 
-KEY = {"jwt_validation_pubkeys": "$pem:rsa"}
+KEY: dict[str, Any] = {"jwt_validation_pubkeys": "$pem:rsa"}
 CLIENT = {"oidc_client_id": "id", "oidc_client_secret": "hush"}
 ISSUER = {"oidc_discovery_url": "$http/plain"}
 VAULT, BAO = ("vault",), ("bao",)
+
+
+RESPONSES: dict[str, dict[str, Any]] = {
+    "mode-query": {"oidc_response_mode": "query"},
+    "mode-form-post": {"oidc_response_mode": "form_post"},
+    "mode-capitals": {"oidc_response_mode": "Form_Post"},
+    "mode-number": {"oidc_response_mode": 1},
+    "types-code": {"oidc_response_types": "code"},
+    "types-both-query": {"oidc_response_types": "code,id_token"},
+    "types-both-form-post": {
+        "oidc_response_types": ["code", "id_token"],
+        "oidc_response_mode": "form_post",
+    },
+    "types-id-token": {"oidc_response_types": "id_token"},
+    "types-id-token-form-post": {
+        "oidc_response_types": "id_token",
+        "oidc_response_mode": "form_post",
+    },
+    "types-empty-element": {"oidc_response_types": [""]},
+    "types-repeated": {"oidc_response_types": "code,code"},
+    "types-wrong-with-wrong-mode": {
+        "oidc_response_types": "token",
+        "oidc_response_mode": "x",
+    },
+}
 
 
 def pairs(name: str, *elements: Any, **more: Any) -> Case:
@@ -111,32 +136,7 @@ _CLIENT: tuple[Case, ...] = (
     configs("client-secret-forgotten", ISSUER | CLIENT, ISSUER | {"oidc_client_id": "id"}),
     configs("client-dropped", ISSUER | CLIENT, ISSUER),
     configs("client-bound-issuer", ISSUER | CLIENT | {"bound_issuer": "x"}),
-    *(
-        configs(f"response-{name}", {**KEY, **parameters})
-        for name, parameters in {
-            "mode-query": {"oidc_response_mode": "query"},
-            "mode-form-post": {"oidc_response_mode": "form_post"},
-            "mode-capitals": {"oidc_response_mode": "Form_Post"},
-            "mode-number": {"oidc_response_mode": 1},
-            "types-code": {"oidc_response_types": "code"},
-            "types-both-query": {"oidc_response_types": "code,id_token"},
-            "types-both-form-post": {
-                "oidc_response_types": ["code", "id_token"],
-                "oidc_response_mode": "form_post",
-            },
-            "types-id-token": {"oidc_response_types": "id_token"},
-            "types-id-token-form-post": {
-                "oidc_response_types": "id_token",
-                "oidc_response_mode": "form_post",
-            },
-            "types-empty-element": {"oidc_response_types": [""]},
-            "types-repeated": {"oidc_response_types": "code,code"},
-            "types-wrong-with-wrong-mode": {
-                "oidc_response_types": "token",
-                "oidc_response_mode": "x",
-            },
-        }.items()
-    ),
+    *(configs(f"response-{name}", {**KEY, **parameters}) for name, parameters in RESPONSES.items()),
     configs("response-with-client", ISSUER | CLIENT | {"oidc_response_mode": "form_post"}),
     story(
         "login-oidc-flow",

@@ -69,7 +69,7 @@ class Authority:
         certificate = _with(builder, critical).sign(signer._key, hashes.SHA256())
         self.pem = _pem(certificate)
         # What a server sends beside its own certificate.
-        self.chain = "" if issuer is None else self.pem + issuer.chain
+        self.chain: str = "" if issuer is None else self.pem + issuer.chain
 
     def issue(
         self,

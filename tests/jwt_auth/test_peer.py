@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.loopback import Server, answering
@@ -89,7 +90,7 @@ def test_a_name_does_not_replace_trust():
 
 
 LEAF = (CA, {"critical": [OID]})
-BELOW = (ODD_INTERMEDIATE, {})
+BELOW: tuple[Authority, dict[str, list[str]]] = (ODD_INTERMEDIATE, {})
 EXTENSIONS = {
     # Who issued the server's certificate and how, the OIDs tolerated, the code.
     "none": (CA, {}, [], ""),
@@ -153,7 +154,7 @@ def test_names_and_extensions_at_once():
 
 def test_a_tolerated_extension_does_not_replace_a_known_one():
     """Those that OpenSSL knows mean what they say: a server's key may not serve."""
-    usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH])
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     certificate = CA.issue("127.0.0.1", critical=[OID], extensions=[usage])
     with Server(answering({}), certificate=certificate) as server:
         got, _ = fetched(server, ca_pem=CA.pem, critical_extensions=(OID, "2.5.29.37"))
@@ -198,7 +199,7 @@ KNOWN = {
         [x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)]
     ),
     "policy constraints": x509.PolicyConstraints(5, None),
-    "extended key usage": x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH]),
+    "extended key usage": x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
     "inhibit any policy": x509.InhibitAnyPolicy(5),
     "no check": x509.OCSPNoCheck(),
 }

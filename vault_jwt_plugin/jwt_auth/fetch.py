@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future
 
-    from vault_jwt_plugin.jwt_auth._http_get import Connections, Get
+    from vault_jwt_plugin.jwt_auth._http_connections import Connections
+    from vault_jwt_plugin.jwt_auth._http_get import Get
     from vault_jwt_plugin.jwt_auth.trust import Trust
 
 DEADLINE_S = 9.5
@@ -264,7 +265,8 @@ class _Work:
             FetchError: whatever happened.
         """
         # Here, in the thread: the first import of `requests` takes longer than many a fetch.
-        from vault_jwt_plugin.jwt_auth._http_get import Connections, Get
+        from vault_jwt_plugin.jwt_auth._http_connections import Connections
+        from vault_jwt_plugin.jwt_auth._http_get import Get
 
         session = self._session
         with self._lock:
