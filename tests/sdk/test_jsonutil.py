@@ -76,6 +76,14 @@ def test_encodes_every_digit():
     assert dumps(value) == '{"a":1.10,"b":[1,"é\\n<"],"c":{"d":null}}'
 
 
+def test_what_is_encoded_already_is_placed_as_it_is():
+    encoded = jsonutil.Encoded(dumps(["a", 'b"']))
+    assert loads(dumps({"keys": encoded, "n": [encoded]})) == {
+        "keys": ["a", 'b"'],
+        "n": [["a", 'b"']],
+    }
+
+
 @pytest.mark.parametrize("value", [float("nan"), Decimal("NaN"), [Decimal("Infinity")]], ids=str)
 def test_no_form_for_nan(value):
     with pytest.raises(ValueError):

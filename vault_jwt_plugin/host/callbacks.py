@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -159,7 +160,9 @@ class HostStorage:
                 if listed.err:
                     raise _storage_error(listed.err)
                 return list(listed.keys)
-        names = [name for name in await self.list(prefix) if name > after]
+        names = await self.list(prefix)
+        if after:
+            names = names[bisect_right(names, after) :]
         return names[:limit] if limit > 0 else names
 
     async def _call(self, method: str, args: Message, reply: _Parser[_T_co]) -> _T_co:

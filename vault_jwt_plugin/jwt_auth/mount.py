@@ -21,6 +21,7 @@ from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
+from vault_jwt_plugin.jwt_auth.role_list import RoleList
 from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
 from vault_jwt_plugin.sdk import ReadOnlyError, UserError
 
@@ -75,6 +76,7 @@ class Mount:
         configs: the decoded configuration, under its storage key.
         roles: roles ready for logins, by name.
         cel_roles: CEL roles ready for logins, by name.
+        role_list: the names of all roles.
         key_archive: copies of fetched keys in storage.
         writable: whether this node is known to be able to write; False until asked.
         counters: what happened here.
@@ -120,6 +122,12 @@ class Mount:
             decode=prepare_cel_role,
             writable=lambda: self.writable,
             capacity=MAX_CEL_ROLES,
+            monotonic=monotonic,
+        )
+        self.role_list = RoleList(
+            context.storage,
+            STORAGE_PREFIX,
+            writable=lambda: self.writable,
             monotonic=monotonic,
         )
         self.key_archive = KeyArchive(
@@ -198,6 +206,7 @@ class Mount:
                 self.configs.doubt()
                 self.roles.doubt()
                 self.cel_roles.doubt()
+                self.role_list.doubt()
                 raise
             self.invalidate(key)
             if key == config_module.STORAGE_KEY:
@@ -216,9 +225,11 @@ class Mount:
             self.configs.drop_all()
             self.roles.drop_all()
             self.cel_roles.drop_all()
+            self.role_list.drop()
             self._retire_keys()
         elif key.startswith(STORAGE_PREFIX):
             self.roles.drop(key[len(STORAGE_PREFIX) :])
+            self.role_list.drop()
         elif key.startswith(CEL_STORAGE_PREFIX):
             self.cel_roles.drop(key[len(CEL_STORAGE_PREFIX) :])
         elif key.startswith(KEYS_STORAGE_PREFIX):
@@ -310,6 +321,7 @@ class Mount:
             self.configs.drop_all()
             self.roles.drop_all()
             self.cel_roles.drop_all()
+            self.role_list.drop()
         self.writable = writable
 
     async def refresh_node(self) -> None:
@@ -339,3 +351,4 @@ class Mount:
         await self.configs.close()
         await self.roles.close()
         await self.cel_roles.close()
+        await self.role_list.close()

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault_jwt_plugin.jwt_auth.mount import Mount
+    from vault_jwt_plugin.sdk import jsonutil
 
 # A write that sends one of these replaces it; one that does not keeps what is stored.
 _KEPT = (
@@ -286,10 +287,13 @@ class RolePaths:
 
     async def list(self, _request: Request, data: FieldData) -> Response:
         """Names, sorted; `after` is exclusive and need not exist, `limit` <= 0 means all."""
-        names = await self._mount.storage.list_page(
-            STORAGE_PREFIX, after=data["after"], limit=max(data["limit"], 0)
-        )
-        return Response(data={"keys": names} if names else {})
+        after, limit = data["after"], max(data["limit"], 0)
+        keys: list[str] | jsonutil.Encoded
+        if after or limit:
+            keys = await self._mount.storage.list_page(STORAGE_PREFIX, after=after, limit=limit)
+        else:
+            keys = await self._mount.role_list.get()
+        return Response(data={"keys": keys} if keys else {})
 
     async def exists(self, _request: Request, data: FieldData) -> bool:
         """Whether a write is an update; a stored role that can't be understood is an error."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
 from typing import Any, NoReturn, Protocol, Self, cast
@@ -55,6 +56,17 @@ class Number(Decimal):
 
 
 _BEYOND = Number(f"1e{MAX_EXPONENT + 1}")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A part of a document that is JSON already: `dumps` places its text as it is.
+
+    Attributes:
+        text: what `dumps` made of a value.
+    """
+
+    text: str
 
 
 def _number(literal: str) -> Number:
@@ -156,8 +168,8 @@ def dumps(value: Any) -> str:
     """Encode a value as compact JSON text that Go accepts.
 
     Args:
-        value: decoded JSON; also tuples, any Mapping, and finite Decimals, which
-            keep every digit.
+        value: decoded JSON; also tuples, any Mapping, finite Decimals, which
+            keep every digit, and `Encoded`.
 
     Raises:
         TypeError: a value that JSON has no form for, or a member name that is no text.
@@ -172,6 +184,8 @@ def dumps(value: Any) -> str:
 
 
 def _pieces(value: Any) -> list[str]:
+    if isinstance(value, Encoded):
+        return [value.text]
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise ValueError("NaN and Infinity have no JSON form")
