@@ -45,6 +45,15 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
     },
     "jwks": {"jwks_url": "$https/jwks", "jwks_ca_pem": "$ca"},
     "discovery": {"oidc_discovery_url": "$http/slash/", "default_role": "plain"},
+    "oidc-flow": {
+        "oidc_discovery_url": "$http/plain",
+        "oidc_client_id": "an-id",
+        "oidc_client_secret": "a-secret",
+        "oidc_response_mode": "form_post",
+        "oidc_response_types": ["code", "id_token"],
+        "namespace_in_state": False,
+        "provider_config": {"provider": "azure"},
+    },
 }
 
 _USER = {"user_claim": "https://vault/user", "role_type": "jwt"}
