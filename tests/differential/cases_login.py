@@ -500,6 +500,144 @@ _ROLES: tuple[Case, ...] = (
     logins("renew-batch", Login(), Renew(), token_type="batch"),
 )
 
+# What the host makes of the same bearer in several logins: one entity, its aliases and groups.
+_GROUPS: dict[str, Any] = {"groups_claim": "https://vault/groups"}
+_MORE_IDENTITY: tuple[Case, ...] = (
+    story(
+        "identity-one-bearer-two-roles",
+        STATIC,
+        demo(claim_mappings={"color": "color"}),
+        role("other", role_type="jwt", user_claim="https://vault/user", bound_audiences=AUDIENCE),
+        Login(),
+        Login(role="other"),
+        Login(),
+    ),
+    story(
+        "identity-two-bearers",
+        STATIC,
+        demo(),
+        Login(),
+        Login(claims={"https://vault/user": "joan"}),
+        Login(claims={"https://vault/user": "Jeff"}),
+        Login(claims={"https://vault/user": "jeff "}),
+    ),
+    logins(
+        "identity-lookalikes",
+        Login(claims={"https://vault/user": "\u00e9"}),
+        Login(claims={"https://vault/user": "e\u0301"}),
+        Login(claims={"https://vault/user": "\ufb01"}),
+    ),
+    logins("identity-long-name", Login(claims={"https://vault/user": "j" * 400})),
+    logins("identity-slashes", Login(claims={"https://vault/user": "a/b/c"})),
+    logins("identity-line-break", Login(claims={"https://vault/user": "a\nb"})),
+    logins("identity-nul", Login(claims={"https://vault/user": "a\0b"})),
+    logins("identity-braces", Login(claims={"https://vault/user": "{{identity.entity.id}}"})),
+    logins(
+        "identity-many-groups",
+        *(Group(alias=name, policies=(f"p-{name}",)) for name in ("foo", "bar", "baz")),
+        Login(),
+        Login(claims={"https://vault/groups": ["foo", "bar", "baz"]}),
+        Login(claims={"https://vault/groups": []}),
+        Login(),
+        **_GROUPS,
+    ),
+    logins(
+        "identity-groups-twice",
+        Group(alias="foo", policies=("p",)),
+        Login(claims={"https://vault/groups": ["foo", "foo"]}),
+        **_GROUPS,
+    ),
+    logins(
+        "identity-groups-case",
+        Group(alias="Foo", policies=("p",)),
+        Login(),
+        Login(claims={"https://vault/groups": ["Foo"]}),
+        **_GROUPS,
+    ),
+    logins(
+        "identity-group-of-another-mount",
+        Group(alias="foo", policies=("root-like",)),
+        Login(claims={"https://vault/groups": ["foo"]}),
+    ),
+    logins(
+        "identity-a-thousand-groups",
+        Login(claims={"https://vault/groups": [f"g{n}" for n in range(1000)]}),
+        **_GROUPS,
+    ),
+    logins(
+        "identity-groups-with-commas",
+        Login(claims={"https://vault/groups": "foo,bar"}),
+        **_GROUPS,
+    ),
+    logins("identity-metadata-of-role-name", Login(claims={"x": "y"}), claim_mappings={"x": "y"}),
+    logins(
+        "identity-many-metadata",
+        Login(claims={f"m{n}": "v" * 100 for n in range(60)}),
+        claim_mappings={f"m{n}": f"k{n}" for n in range(60)},
+    ),
+    logins(
+        "identity-long-metadata",
+        Login(claims={"m": "v" * 3000}),
+        claim_mappings={"m": "k"},
+    ),
+    logins(
+        "identity-groups-renewed",
+        Group(alias="foo", policies=("from-foo",)),
+        Login(),
+        Renew(),
+        token_ttl="1h",
+        **_GROUPS,
+    ),
+    logins("renew-explicit-max", Login(), Renew(increment=7000), token_explicit_max_ttl="1h"),
+    logins("renew-num-uses", Login(), Renew(), token_num_uses=5, token_ttl="1h"),
+    logins("renew-no-default-policy", Login(), Renew(), token_no_default_policy=True),
+    logins("renew-old-names", Login(), Renew(increment=99), ttl="1h", max_ttl="2h"),
+    logins("renew-zero", Login(), Renew(increment=0), token_ttl="1h"),
+    logins("renew-twice", Login(), Renew(increment=60), Renew(increment=4000), token_ttl="1h"),
+    story(
+        "renew-after-role-became-oidc",
+        STATIC,
+        demo(allowed_redirect_uris="http://localhost:8250/oidc/callback", token_ttl="1h"),
+        Login(),
+        demo(role_type="oidc", token_ttl="2h"),
+        Renew(),
+    ),
+    story(
+        "renew-after-role-became-periodic",
+        STATIC,
+        demo(token_ttl="1h"),
+        Login(),
+        demo(token_period="2h"),
+        Renew(),
+        Renew(increment=60),
+    ),
+    story(
+        "renew-after-cidrs-were-set",
+        STATIC,
+        demo(token_ttl="1h"),
+        Login(),
+        demo(token_bound_cidrs="10.0.0.0/8"),
+        Renew(),
+        Login(),
+    ),
+    story(
+        "renew-after-the-mount-was-tuned",
+        STATIC,
+        demo(token_ttl="1h"),
+        Login(),
+        Tune(data={"max_lease_ttl": "30m"}),
+        Renew(),
+    ),
+    story(
+        "renew-after-the-config-was-refused",
+        STATIC,
+        demo(token_ttl="1h"),
+        Login(),
+        config(jwt_validation_pubkeys="garbage"),
+        Renew(),
+    ),
+)
+
 _FETCHED: tuple[Case, ...] = (
     *(
         story(f"login-{name}", config(**source), demo(), *attempts)
@@ -568,5 +706,6 @@ CASES: tuple[Case, ...] = (
     *_CLAIMS,
     *_IDENTITY,
     *_ROLES,
+    *_MORE_IDENTITY,
     *_FETCHED,
 )

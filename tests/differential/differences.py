@@ -228,7 +228,85 @@ _CEL: tuple[Difference, ...] = (
     ),
 )
 
+
+def _judged(
+    topic: str, reason: str, *cases: str, builtin: int = 200, ours: int = 400, **more: Any
+) -> tuple[Difference, ...]:
+    """Logins that one of the methods takes and the other one does not."""
+    return tuple(
+        Difference(
+            case=f"login-hostile-{case}",
+            step=2,
+            values={"status": (builtin, ours)},
+            topic=topic,
+            reason=reason,
+            **more,
+        )
+        for case in cases
+    )
+
+
+_HOSTILE: tuple[Difference, ...] = (
+    *_judged(
+        "A token that holds half of a surrogate pair, or is not UTF-8",
+        "Refused: Go replaces such characters, so two names could become one.",
+        "header-half-a-pair",
+        "header-latin-1",
+        "payload-half-a-pair",
+        "payload-half-a-pair-as-a-name",
+        "payload-surrogate-in-utf-8",
+    ),
+    *_judged(
+        "A token whose JSON is nested deeper than 64 levels",
+        "Refused: nobody's claims are, and reading them costs.",
+        "header-deep",
+        "header-very-deep",
+        "payload-deep",
+    ),
+    *_judged(
+        "A token with a number below 1e-1000",
+        "Refused as out of range; Go reads 0.",
+        "payload-tiny-number",
+    ),
+    *_judged(
+        "A token whose header is longer than 16 KiB",
+        "Refused: it is read before any key has verified it.",
+        "header-17-kilobytes",
+    ),
+    *_judged(
+        "A token whose header has any `crit`, `zip`, or `b64` other than true",
+        "Refused: each changes the meaning of a token, and nothing here gives it that meaning.",
+        "header-crit-null",
+        "header-crit-b64-true",
+        "header-b64-text",
+        "header-zip",
+    ),
+    *_judged(
+        "A token with base64 padding",
+        "Refused: RFC 7515 2 has none, and a token has one spelling.",
+        "form-padding-in-the-payload",
+    ),
+    *_judged(
+        "A claim whose name differs from a registered one by case alone (`SUB`)",
+        "Refused, as by OpenBao: the claim that is checked could be another than the one used.",
+        "payload-SUB",
+        "payload-long-s",
+        "payload-Aud",
+        "payload-EXP",
+        families=("vault",),
+    ),
+    *_judged(
+        "A key in a token's header (`jwk`, `x5c`) that can't be read",
+        "Not looked at: no key is ever taken from a token.",
+        "header-jwk",
+        "header-x5c",
+        builtin=400,
+        ours=200,
+    ),
+)
+
 DIFFERENCES: tuple[Difference, ...] = (
+    *_HOSTILE,
     *_refused(
         "config-jwks-no-keys-member",
         "A `jwks_url` whose document has no `keys`",

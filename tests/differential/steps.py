@@ -81,6 +81,7 @@ class Login:
     Attributes:
         role: None = not sent.
         claims: Changes to CLAIMS; ABSENT takes one out.
+        header: Changes to the header, or its bytes.
         payload: The payload's bytes instead of claims.
         jwt: The whole token instead of a signed one.
         edit: Pattern and replacement, applied to the compact form.
@@ -92,7 +93,7 @@ class Login:
     claims: Mapping[str, Any] = field(default_factory=dict)
     key: str = "rsa"
     alg: str = "RS256"
-    header: Mapping[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Any] | bytes = field(default_factory=dict)
     payload: bytes | None = None
     jwt: Any = None
     edit: tuple[str, str] | None = None

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.differential import cases_cel, cases_config, cases_login, cases_numbers, cases_role
+from tests.differential import (
+    cases_cel,
+    cases_config,
+    cases_hostile,
+    cases_login,
+    cases_numbers,
+    cases_role,
+)
 from tests.differential.differences import (
     DIFFERENCES,
     EVERY_RENEWAL,
@@ -22,7 +29,14 @@ if TYPE_CHECKING:
     from tests.differential.conftest import Arena
     from tests.hosts.discover import Host
 
-PARTS = (cases_config, cases_role, cases_login, cases_numbers, cases_cel)
+PARTS = (
+    cases_config,
+    cases_role,
+    cases_login,
+    cases_numbers,
+    cases_hostile,
+    cases_cel,
+)
 CASES = {case.name: case for part in PARTS for case in part.CASES}
 
 

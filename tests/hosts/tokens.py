@@ -121,7 +121,7 @@ def make_jwt(
     *,
     key: str = "rsa",
     alg: str = "RS256",
-    header: Mapping[str, Any] | None = None,
+    header: Mapping[str, Any] | bytes | None = None,
 ) -> str:
     """A signed compact JWT.
 
@@ -129,10 +129,12 @@ def make_jwt(
         claims: The claim set, or the payload's bytes as they are.
         key: Name of the signing key.
         alg: How to sign, and what the header says unless `header` overrides it.
-        header: Members beside or instead of `alg` and `typ`; a None removes one.
+        header: Members beside or instead of `alg` and `typ`, a None removes one; or the
+            header's bytes as they are.
     """
-    members = {"alg": alg, "typ": "JWT"} | dict(header or {})
-    members = {name: value for name, value in members.items() if value is not None}
+    if not isinstance(header, bytes):
+        members = {"alg": alg, "typ": "JWT"} | dict(header or {})
+        header = json.dumps({k: v for k, v in members.items() if v is not None}).encode()
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
-    signed = f"{b64(json.dumps(members).encode())}.{b64(payload)}"
+    signed = f"{b64(header)}.{b64(payload)}"
     return f"{signed}.{b64(sign(alg, key, signed.encode()))}"
