@@ -114,7 +114,7 @@ class Transport:
         self.flush()
         self._closing = True
         self._pause_reading()
-        if not self._plain and not self._cipher:
+        if not self._lost and not self._plain and not self._cipher:
             self._goodbye()
 
     def abort(self, error: Exception | None = None) -> None:
@@ -344,6 +344,7 @@ class Transport:
         if self._lost:
             return
         self._lost = True
+        self._reading = False
         for timer in (self._timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()

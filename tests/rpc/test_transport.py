@@ -1,0 +1,48 @@
+"""The socket pump at its edges; what it carries is tested in test_calls, test_faults, test_tls."""
+
+import asyncio
+import socket
+
+from vault_jwt_plugin.rpc import Limits
+from vault_jwt_plugin.rpc._transport import Transport
+
+
+class Pumped:
+    """Has one thing to say, and notes how it ends."""
+
+    def __init__(self):
+        self.out = b""
+        self.ends = []
+
+    def connection_made(self):
+        pass
+
+    def data_received(self, data):
+        pass
+
+    def data_to_send(self):
+        out, self.out = self.out, b""
+        return out
+
+    def writable(self):
+        pass
+
+    def connection_lost(self, error):
+        self.ends.append(type(error))
+
+
+def test_closing_with_a_last_word_for_a_peer_that_is_gone():
+    async def scenario():
+        ours, theirs = socket.socketpair()
+        pumped = Pumped()
+        transport = Transport(
+            ours, pumped, tls=None, server_side=True, server_hostname=None, limits=Limits()
+        )
+        transport.start()
+        theirs.close()
+        pumped.out = b"goodbye"
+        transport.close()
+        transport.close()
+        assert pumped.ends == [BrokenPipeError]
+
+    asyncio.run(scenario())
