@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -78,6 +79,19 @@ def test_life_of_a_mount():
         assert caught.value.message == "no backend instance found"
 
     run(go)
+
+
+def test_a_mount_s_logger_goes_with_it(caplog):
+    async def go():
+        host = Host(ToyBackend)
+        await host.setup()
+        (backend,) = host.backends
+        backend.context.logger.warning("seen")
+        assert "vault_jwt_plugin.backend.uuid-1" not in logging.Logger.manager.loggerDict
+
+    run(go)
+    (record,) = caplog.records
+    assert (record.name, record.message) == ("vault_jwt_plugin.backend.uuid-1", "seen")
 
 
 def test_version_and_multiplexing_need_no_metadata():

@@ -308,16 +308,25 @@ def _parse(kind: type[_M], message: bytes) -> _M:
 
 
 def _context(channel: Channel, args: backend_pb2.SetupArgs, version: str) -> BackendContext:
-    name = "vault_jwt_plugin.backend"
     return BackendContext(
         storage=HostStorage(channel),
         system=HostSystemView(channel),
-        logger=logging.getLogger(f"{name}.{args.backendUUID}" if args.backendUUID else name),
+        logger=_logger_of(args.backendUUID),
         config=dict(args.Config),
         backend_uuid=args.backendUUID,
         version=version,
         protocol_version=PROTOCOL_VERSION,
     )
+
+
+def _logger_of(backend_uuid: str) -> logging.Logger:
+    """A mount's own logger, which goes with the mount: `getLogger` keeps what it makes for ever."""
+    parent = logging.getLogger("vault_jwt_plugin.backend")
+    if not backend_uuid:
+        return parent
+    logger = logging.Logger(f"{parent.name}.{backend_uuid}")  # noqa: LOG001 - see above
+    logger.parent = parent
+    return logger
 
 
 def _special_paths_reply(backend: Backend) -> bytes:
