@@ -295,6 +295,13 @@ def test_a_record_that_cannot_be_formatted_is_reported():
     assert entry(made)["@message"] == "a log record could not be formatted"
 
 
+def test_an_import_that_a_record_needs_and_cannot_have_ends_nothing(monkeypatch):
+    monkeypatch.setattr(hclog, "format_record", lambda _: sys.exit("moved or deleted"))
+    made = entry(record())
+    assert made["@message"] == "a log record could not be formatted"
+    assert made["error_type"] == "SystemExit"
+
+
 @pytest.fixture
 def pipe():
     reader, writer = os.pipe()

@@ -165,13 +165,15 @@ entry.serve(make_plugin, program=PROGRAM)
 def test_an_import_that_fails_meanwhile_does_not_stop_the_removal(tmp_path):
     unpacked = tmp_path / "staticx-a"
     unpacked.mkdir()
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", VANISHING],
         env=host_environment(HostIdentity.generate(), STATICX_BUNDLE_DIR=str(unpacked)),
         stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         check=False,
     )
     assert not unpacked.exists()
+    assert b"the program appears to have been moved or deleted" in done.stderr
 
 
 MAKING = """

@@ -49,7 +49,9 @@ class Handler(logging.Handler):
         """Write one record."""
         try:
             line = format_record(record)
-        except Exception as error:  # noqa: BLE001 - a record that cannot be formatted is no fault of its caller
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - no fault of its caller
+            # SystemExit is how PyInstaller's importer says that it cannot read the program's file,
+            # when a traceback needs a module more and no descriptor is left.
             line = _own_line(
                 "error",
                 "a log record could not be formatted",

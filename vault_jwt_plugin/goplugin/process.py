@@ -100,14 +100,15 @@ def serve_host(
         )
     except MemoryError:
         _end_without_memory(life, sink)
-    except Exception:
+    except (Exception, SystemExit):
+        # SystemExit is how PyInstaller's importer says that it cannot read the program's file: no
+        # descriptor is left, or the life thread is removing it and must not be stopped by the
+        # interpreter's end.
         _logger.exception(
             "the plugin could not start",
             extra={"fields": {"event": "start_fault", "version": program.version}},
         )
     finally:
-        # Whatever it was: PyInstaller's importer raises SystemExit where the program's files are
-        # gone, and an interpreter that ends here would stop the thread that is removing them.
         sink.flush(_LOG_FLUSH_S)
         life.end(1)
 
