@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from tests.faults.world import (
     role,
     wait_until,
 )
-from tests.hosts.plugin import REPO, Mount, Plugin, enable, install, mounted, register, wrapper
+from tests.hosts.plugin import REPO, Mount, Plugin, enable, install, mounted, register
 from tests.hosts.server import DevServer, group_members
 
 if TYPE_CHECKING:
@@ -33,12 +35,15 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 RELOADS = 3
 RELOADS_FULL = 50
 MOUNTS = 100
-MAY_FAIL_S = 0.3
+MAY_FAIL_S = 0.5
+"""After a reload, at the other mounts: the process that they share takes so long to end at most."""
 NEXT_VERSION = "v99.0.0"
 WARM_UP = 5
 CYCLES = 15
 CYCLES_FULL = 300
-MAX_GROWTH_KIB = 5_000
+MAX_GROWTH_KIB = 3_000
+MAX_GROWTH_PER_MOUNT_KIB = 8
+"""A tenth of what a mount takes while it is there."""
 
 
 def first_login_s(mount: Mount) -> float:
@@ -120,7 +125,8 @@ def register_next(server: DevServer) -> None:
     shutil.copytree(REPO / "vault_jwt_plugin", tree / "vault_jwt_plugin")
     (tree / "vault_jwt_plugin" / "_version.py").write_text(f'VERSION = "{NEXT_VERSION[1:]}"\n')
     program = server.folder / "next-program"
-    program.write_text(wrapper().replace(str(REPO), str(tree)))
+    command = shlex.join([sys.executable, "-m", "vault_jwt_plugin"])
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(tree))} exec {command} "$@"\n')
     following = Plugin(kind="binary", path=program, version=NEXT_VERSION)
     installed = install(server, following, f"vault-jwt-plugin-{NEXT_VERSION}")
     entry = {
@@ -224,7 +230,7 @@ def test_disabled_again_and_again(host: Host, ours: Plugin, issuers, full, say):
         cycle(times)
         grown = resident_kib(world.program) - before
         say(f"{grown} KiB more after {2 * times} mounts came and went")
-        assert grown < MAX_GROWTH_KIB
+        assert grown < MAX_GROWTH_KIB + MAX_GROWTH_PER_MOUNT_KIB * 2 * times
         wait_until(
             lambda: open_descriptors(world.program) <= descriptors, BACK_S, f"{descriptors} files"
         )
