@@ -23,7 +23,7 @@ from tests.differential.differences import (
     expected,
 )
 from tests.differential.steps import Call, Case, Login, Renew, Step
-from tests.differential.world import Actor, differences, token_of
+from tests.differential.world import Actor, between, token_of
 
 if TYPE_CHECKING:
     from tests.differential.conftest import Arena
@@ -70,7 +70,7 @@ def compare(case: Case, family: str, arena: Arena) -> None:
         for number, step in enumerate(case.steps):
             jwt = token_of(step) if isinstance(step, Login) else None
             answers = builtin.act(step, jwt), ours.act(step, jwt)
-            found = differences(*answers)
+            found = between(step, *answers)
             if not arena.is_self_test:
                 is_renewed = answers[0]["status"] == 200
                 found = unexplained(found, case, number, family, is_renewed=is_renewed)

@@ -7,7 +7,7 @@ import pytest
 from tests.differential.differences import DIFFERENCES, Difference
 from tests.differential.steps import Call, Case, Renew, Tune
 from tests.differential.test_differential import unexplained
-from tests.differential.world import differences
+from tests.differential.world import between, differences
 
 EQUAL = {
     "same": ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}),
@@ -34,6 +34,13 @@ def test_equal(builtin: object, ours: object):
 @pytest.mark.parametrize(("builtin", "ours", "found"), UNEQUAL.values(), ids=UNEQUAL.keys())
 def test_unequal(builtin: object, ours: object, found: object):
     assert differences(builtin, ours) == found
+
+
+@pytest.mark.parametrize(("ours", "is_told"), [(7200, False), (7202, False), (7203, True)])
+def test_what_a_renewal_grants_may_be_moments_apart(ours: int, is_told: bool):
+    answers = ({"auth": {"lease_duration": 7200}}, {"auth": {"lease_duration": ours}})
+    assert bool(between(Renew(), *answers)) == is_told
+    assert bool(between(Tune(data={}), *answers)) == (ours != 7200)
 
 
 CASE = Case(name="x", steps=(Tune(data={}), Renew(), Call(method="GET", path="role/demo")))

@@ -205,3 +205,21 @@ def differences(builtin: Any, ours: Any, path: str = "") -> dict[str, tuple[Any,
         return {} if abs(builtin - ours) <= TTL_TOLERANCE_S else {path: (builtin, ours)}
     same = builtin == ours and type(builtin) is type(ours)
     return {} if same else {path: (builtin, ours)}
+
+
+def between(step: Step, builtin: Any, ours: Any) -> dict[str, tuple[Any, Any]]:
+    """The differences of two answers to a step, moments apart.
+
+    What a renewal grants may be what is left of a lifetime, with a warning that it was cut: the
+    two came one after the other.
+    """
+    found = differences(builtin, ours)
+    if not isinstance(step, Renew) or "auth.lease_duration" not in found:
+        return found
+    leases = found["auth.lease_duration"]
+    if all(isinstance(lease, int) for lease in leases):
+        if abs(leases[0] - leases[1]) > TTL_TOLERANCE_S:
+            return found
+        del found["auth.lease_duration"]
+        found.pop("warnings", None)
+    return found

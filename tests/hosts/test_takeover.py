@@ -19,7 +19,7 @@ import pytest
 from tests.differential.differences import EVERY_RENEWAL
 from tests.differential.steps import AUDIENCE, SUBJECT, Call, Case, Login, Renew, read
 from tests.differential.test_differential import explain, unexplained
-from tests.differential.world import Actor, World, differences, token_of
+from tests.differential.world import Actor, World, between, token_of
 from tests.hosts import plugin as plugins
 from tests.hosts.cli import Cli
 from tests.hosts.server import DevServer
@@ -143,7 +143,7 @@ class Pair:
         """
         jwt = token_of(step) if isinstance(step, Login) else None
         answers = self.control.act(step, jwt), self.team.act(step, jwt)
-        found = differences(*answers)
+        found = between(step, *answers)
         case = Case(name="takeover", steps=(step,))
         if self.is_ours:
             family = self.server.host.family
