@@ -114,7 +114,7 @@ class Transport:
         self.flush()
         self._closing = True
         self._pause_reading()
-        if not self._lost and not self._plain and not self._cipher:
+        if not self._plain and not self._cipher:
             self._goodbye()
 
     def abort(self, error: Exception | None = None) -> None:
