@@ -836,8 +836,8 @@ def test_google_is_where_it_is():
         "https://oauth2.googleapis.com/token",
         "https://admin.googleapis.com/admin/directory/v1/groups",
     ]
-    # The issuer's CA and names vouch for nobody at Google.
-    assert canned.trusts == [Trust(critical_extensions=("1.2",))]
+    # The issuer's CA vouches for nobody at Google; names and OIDs hold for every call.
+    assert canned.trusts == [Trust(server_names=("issuer.internal",), critical_extensions=("1.2",))]
 
 
 JSON = st.recursive(

@@ -23,7 +23,6 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
 )
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints, TokenSource
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsReader
-from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class GSuite:
             raise settings.invalid("'groups_recurse_max_depth' must be a positive integer")
         self._endpoints = endpoints or GoogleEndpoints()
         self._fetcher = fetcher
-        self._trust = Trust(critical_extensions=config.unsupported_critical_cert_extensions or ())
+        self._trust = config.trust("")
         self._tokens = TokenSource(
             CredentialsReader(service_account).read,
             scopes=SCOPES,
