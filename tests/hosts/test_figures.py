@@ -164,7 +164,7 @@ def test_ten_thousand_roles(own: DevServer, plugin: Plugin, host: Host):
     def write(mount: Mount) -> Callable[[Any, str], None]:
         def make(request: Any, name: str) -> None:
             status, raw = request("POST", f"auth/{mount.path}/role/{name}", role)
-            assert status == 204, raw
+            assert status == 204, f"{raw!r}\n{own.log()[-3000:]}"
 
         return make
 
