@@ -216,7 +216,7 @@ def test_what_is_being_made_is_removed_and_nothing_more_is_made(tmp_path):
 
 
 FAILING = """
-import os, sys, time
+import os, sys, threading, time
 from vault_jwt_plugin.goplugin import life
 
 def refuse(path):
@@ -229,11 +229,15 @@ if sys.argv[1] == "watching":
     ours._timeout_ms = lambda: refuse(None)
     ours.watch()
     time.sleep(60)
+if sys.argv[1] == "stuck":
+    life._remove = lambda path: time.sleep(60)
+    threading.Thread(target=ours.end, args=(0,), daemon=True).start()
+    time.sleep(0.05)
 ours.end(1)
 """
 
 
-@pytest.mark.parametrize("where", ["watching", "ending"])
+@pytest.mark.parametrize("where", ["watching", "ending", "stuck"])
 def test_a_fault_while_watching_or_ending_is_the_end_too(where):
     done = subprocess.run(
         [sys.executable, "-c", FAILING, where],

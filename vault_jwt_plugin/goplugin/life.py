@@ -99,8 +99,8 @@ class Life:
                 self._remove_all()
             finally:
                 os._exit(status)
-        while True:  # Another thread is at it; it ends us too.
-            time.sleep(1)
+        time.sleep(EXIT_WITHIN_S)  # Another thread is at it, and ends us too.
+        os._exit(1)  # Unless it is stuck; what is left is the launcher's.
 
     def _remove_all(self) -> None:
         for path in self._remains:
