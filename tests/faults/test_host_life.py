@@ -171,7 +171,7 @@ def mount_many(server: DevServer, plugin: Plugin, count: int) -> list[Mount]:
 
 
 def test_a_hundred_mounts_in_one_process(host: Host, ours: Plugin, say):
-    with DevServer(host, log_level="warn") as server:
+    with DevServer(host) as server:
         register(server, ours)
         world = World.on(server, ours)
         pids = world.processes
@@ -207,7 +207,7 @@ def threads(pid: int) -> int:
 
 def test_disabled_again_and_again(host: Host, ours: Plugin, issuers, full, say):
     """Mounts with static keys and with fetched ones, whose threads and connections go with them."""
-    with DevServer(host, log_level="warn") as server:
+    with DevServer(host) as server:
         register(server, ours)
         world = World.on(server, ours)
 

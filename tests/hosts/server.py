@@ -173,8 +173,22 @@ class DevServer:
             self.stop()
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, AssertionError | OSError):
+            # A test failed, or waited in vain; in a moment there is nothing left to look at.
+            print(self.remains())
         self.stop()
+
+    def remains(self) -> str:
+        """Its processes, each with what the kernel has it wait for, and the end of its log."""
+        members = group_members(self._process.pid) if self._process is not None else {}
+        lines = [f"{self.host.name} and its plugins:"]
+        for pid, command in members.items():
+            with contextlib.suppress(OSError):
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+                waits = Path(f"/proc/{pid}/wchan").read_text()
+                lines.append(f"{pid} {state} {waits} {command}")
+        return "\n".join([*lines, "The end of its log:", self.log()[-10_000:]])
 
     def start(self) -> Self:
         """Start and wait until it answers as the active, unsealed node.
