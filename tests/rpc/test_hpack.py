@@ -147,3 +147,19 @@ def test_any_bytes_decode_or_break_the_protocol(data):
     with contextlib.suppress(RemoteProtocolError):
         decoder.decode(data)
         decoder.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        (b"\xff" * 8, "Variable integer representation is too long"),
+        (b"\xff", "Unable to decode HPACK integer representation"),
+        (b"\xff\x00", "Invalid table index 127"),
+    ],
+    ids=["long", "cut", "index"],
+)
+def test_no_address_of_ours_is_in_the_reason(block, reason):
+    with pytest.raises(RemoteProtocolError) as caught:
+        Decoder(65536).decode(block)
+    assert caught.value.error_code is ErrorCode.COMPRESSION_ERROR
+    assert caught.value.reason == reason

@@ -59,6 +59,11 @@ def _newest(coder: hpack.Decoder | hpack.Encoder) -> tuple[bytes, bytes] | None:
     return entries[0] if entries else None
 
 
+def _problem(error: hpack.HPACKError) -> str:
+    """The library's text up to the repr of a memoryview, which would tell the peer an address."""
+    return str(error).partition(": ")[0].partition(" from ")[0]
+
+
 class Decoder:
     """Header blocks of one direction of one connection, to `Fields`."""
 
@@ -84,7 +89,7 @@ class Decoder:
                 ErrorCode.ENHANCE_YOUR_CALM, "header list larger than allowed"
             ) from None
         except hpack.HPACKError as error:
-            raise RemoteProtocolError(ErrorCode.COMPRESSION_ERROR, str(error)) from None
+            raise RemoteProtocolError(ErrorCode.COMPRESSION_ERROR, _problem(error)) from None
         fields = Fields(pairs)
         if _is_indexed_only(block):
             if len(self._memo) < _MEMO_ENTRIES and len(block) <= _MEMO_BLOCK_BYTES:
