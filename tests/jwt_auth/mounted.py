@@ -112,6 +112,15 @@ class Mounted:
         data = {"role": role, "jwt": jwt if jwt is not None else tokens.token(CLAIMS)}
         return await self.ask(Operation.UPDATE, "login", data, **request)
 
+    async def keys_settle(self):
+        """Wait for what the mount does about keys in the background.
+
+        `KeySource.settle` ends with the first of it that says whether there are keys.
+        """
+        names = {"fetch keys", "load stored keys"}
+        while tasks := [task for task in asyncio.all_tasks() if task.get_name() in names]:
+            await asyncio.wait(tasks)
+
     async def configure(self, **data):
         """Static keys, unless other parameters are given, and the role `demo`."""
         keys = {"jwt_validation_pubkeys": tokens.public_pem(tokens.key_for("RS256"))}

@@ -55,9 +55,7 @@ class Stepping(Mounted):
         """A login an hour later, and the fetch that it brings about."""
         self.wait(HOUR_S)
         await self.login(JWT)
-        keys = self.backend._mount._keys
-        assert keys is not None
-        await keys[1].settle()
+        await self.keys_settle()
         await self.stored()
 
     async def code(self, jwt=JWT):

@@ -643,7 +643,7 @@ def test_a_read_does_not_wait_long_for_keys(monkeypatch):
 def test_a_write_starts_to_fetch_the_keys():
     async def scenario(mounted):
         await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})
-        await mounted.backend._mount._keys[1].settle()
+        await mounted.keys_settle()
         assert mounted.fetcher.asked == JWKS_ASKED
 
     run(scenario)

@@ -64,7 +64,7 @@ def test_logins_go_on_after_a_restart_without_the_issuer(config):
             await first.configure(**config)
             await first.login(JWT)
             # Of several sets, the first that has the kid is enough for a login.
-            await first.backend._mount._keys[1].settle()
+            await first.keys_settle()
             assert len(await first.stored()) == len(config.get("jwks_pairs", "1"))
         async with Life(first, later_s=3600) as second:
             second.outage()
@@ -87,8 +87,7 @@ def test_a_withdrawn_key_stops_working_at_the_next_refresh_and_stays_out():
             await first.login(JWT)
             first.now += 1
             await first.backend.periodic()
-            source = first.backend._mount._keys[1]
-            await source.settle()
+            await first.keys_settle()
             assert await first.code() == "key_unknown"
             await first.stored()
         async with Life(first) as second:
@@ -106,7 +105,7 @@ def test_a_mount_without_logins_keeps_its_keys_fresh():
             for _ in range(48):
                 first.now += 3600
                 await first.backend.periodic()
-                await first.backend._mount._keys[1].settle()
+                await first.keys_settle()
                 await first.stored()
         async with Life(first, later_s=17 * 3600) as second:
             second.outage()
@@ -280,7 +279,7 @@ def test_the_times_are_acted_on():
             mounted.outage()
             mounted.now += 119
             await mounted.login(JWT)
-            await mounted.backend._mount._keys[1].settle()
+            await mounted.keys_settle()
             mounted.now += 1
             assert await mounted.code() == "keys_unavailable"
 
