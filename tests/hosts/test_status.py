@@ -91,6 +91,9 @@ def test_logins_and_denials_are_counted(mount: Mount, plugin: Plugin):
     assert 0 <= said["uptime_seconds"] < 120
     started = datetime.fromisoformat(said["started_at"])
     assert timedelta(0) <= datetime.now(started.tzinfo) - started < timedelta(minutes=2)
+    lag = said["event_loop_lag_ms"]
+    assert 0 <= lag["p50"] <= lag["p99"] <= lag["max"]
+    assert 0 <= lag["over_seconds"] <= 600
     assert said["logins"] == {"granted": 6, "denied": 5, "failed": 0}
     assert said["denials"] == [
         {"reason": "expired", "count": 3},

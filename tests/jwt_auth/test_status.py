@@ -12,7 +12,14 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from vault_jwt_plugin.jwt_auth import factory
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
-from vault_jwt_plugin.sdk import LogicalError, Operation, UnsupportedOperation
+from vault_jwt_plugin.jwt_auth.path_status import ROLES_AT_ONCE
+from vault_jwt_plugin.sdk import (
+    LogicalError,
+    LoopLag,
+    Operation,
+    UnsupportedOperation,
+    jsonutil,
+)
 from vault_jwt_plugin.sdk.testing import make_context
 
 NOW = "2023-11-14T22:13:20Z"
@@ -69,6 +76,7 @@ async def test_nothing_happened_yet(mount):
         "started_at": NOW,
         "uptime_seconds": 0,
         "can_write": True,
+        "event_loop_lag_ms": None,
         "logins": {"granted": 0, "denied": 0, "failed": 0},
         "denials": [],
         "failures": [],
@@ -265,3 +273,46 @@ def test_it_says_whose_status_it_is():
         await backend.cleanup()
 
     asyncio.run(main())
+
+
+@mount_test
+async def test_how_late_the_event_loop_is(mount):
+    lag = LoopLag(p50_s=0.0004, p99_s=0.02345, max_s=1.5, over_s=599.75)
+    mount.backend = JWTBackend(replace(mount.context, loop_lag=lambda: lag))
+    said = await status(mount)
+    assert said["event_loop_lag_ms"] == {
+        "p50": 0.4,
+        "p99": 23.4,
+        "max": 1500.0,
+        "over_seconds": 599,
+    }
+    await mount.backend.cleanup()
+
+
+@mount_test
+async def test_many_roles_are_shown_as_few_are_and_hold_nobody_up(mount):
+    await mount.configure()
+    names = [f"role-{number:04}" for number in range(5 * ROLES_AT_ONCE + 1)]
+    for name in names[:ROLES_AT_ONCE]:
+        mount.backend._mount.counters.login_granted(name)
+    few = (await status(mount))["roles"]
+    for name in names[ROLES_AT_ONCE:]:
+        mount.backend._mount.counters.login_granted(name)
+    mount.backend._mount.counters.login_denied("expired", role=names[-1])
+
+    turns = 0
+    asked = asyncio.create_task(status(mount))
+    while not asked.done():
+        turns += 1
+        await asyncio.sleep(0)
+    said = json.loads(jsonutil.dumps(asked.result()))
+    assert turns > len(names) // ROLES_AT_ONCE
+    assert [role["role"] for role in said["roles"]] == names
+    assert said["roles"][:ROLES_AT_ONCE] == few
+    assert said["roles"][-1] == {
+        "role": names[-1],
+        "granted": 1,
+        "denied": 1,
+        "last_denied_at": NOW,
+        "last_denied_reason": "expired",
+    }

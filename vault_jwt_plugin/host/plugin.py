@@ -19,7 +19,9 @@ from vault_jwt_plugin import rpc
 from vault_jwt_plugin.goplugin import PROTOCOL_VERSION, BrokerError, multiplex_id
 from vault_jwt_plugin.host import response as replies
 from vault_jwt_plugin.host.callbacks import Channel, HostStorage, HostSystemView
+from vault_jwt_plugin.host.faults import FaultLog
 from vault_jwt_plugin.host.guard import harmless
+from vault_jwt_plugin.host.lag import LagMonitor
 from vault_jwt_plugin.host.request import OPERATIONS, RequestView
 from vault_jwt_plugin.pb import backend_pb2, logical_pb2, multiplexing_pb2
 from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory
@@ -61,11 +63,13 @@ class Instance:
         backend: answers.
         channel: the host's storage and system view, this mount's own.
         special_paths: serialised `SpecialPathsReply`.
+        faults: what went wrong with its requests.
     """
 
     backend: Backend
     channel: Channel
     special_paths: bytes
+    faults: FaultLog
 
     async def close(self) -> None:
         """End the backend, then its connection; logs what fails, within `CLEANUP_TIMEOUT_S` each.
@@ -116,6 +120,7 @@ class BackendPlugin:
         self._closing: set[asyncio.Task[None]] = set()
         self._setups = 0
         self._end_timer: asyncio.TimerHandle | None = None
+        self._lag = LagMonitor()
         self._version_reply = logical_pb2.VersionReply(plugin_version=version).SerializeToString()
 
     def methods(self, broker: Broker) -> rpc.Methods:
@@ -147,6 +152,7 @@ class BackendPlugin:
         """End every instance; for the process's end."""
         if self._end_timer is not None:
             self._end_timer.cancel()
+        self._lag.stop()
         instances = list(self._instances.values())
         self._instances.clear()
         await asyncio.gather(*(instance.close() for instance in instances), *self._closing)
@@ -164,6 +170,7 @@ class BackendPlugin:
         instance_id = multiplex_id(call)
         args = _parse(backend_pb2.SetupArgs, message)
         self._setups += 1
+        self._lag.start()
         if self._end_timer is not None:
             self._end_timer.cancel()
             self._end_timer = None
@@ -185,7 +192,7 @@ class BackendPlugin:
             _logger.exception("setup failed", extra=_event("setup_failed"))
             return harmless(f"setup failed: {error}")
         try:
-            backend = self._factory(_context(channel, args, self.version))
+            backend = self._factory(self._context(channel, args))
         except Exception as error:
             _logger.exception("setup failed", extra=_event("setup_failed"))
             with suppress(Exception):
@@ -197,11 +204,26 @@ class BackendPlugin:
             raise
         previous = self._instances.get(instance_id)
         self._instances[instance_id] = Instance(
-            backend=backend, channel=channel, special_paths=_special_paths_reply(backend)
+            backend=backend,
+            channel=channel,
+            special_paths=_special_paths_reply(backend),
+            faults=FaultLog(args.backendUUID),
         )
         if previous is not None:
             self._close_soon(previous)
         return ""
+
+    def _context(self, channel: Channel, args: backend_pb2.SetupArgs) -> BackendContext:
+        return BackendContext(
+            storage=HostStorage(channel),
+            system=HostSystemView(channel),
+            logger=_logger_of(args.backendUUID),
+            config=dict(args.Config),
+            backend_uuid=args.backendUUID,
+            version=self.version,
+            protocol_version=PROTOCOL_VERSION,
+            loop_lag=self._lag.read,
+        )
 
     def _end_if_unused(self) -> None:
         if not self._instances and not self._setups:
@@ -264,35 +286,38 @@ class BackendPlugin:
     # Requests.
 
     def _handle_existence_check(self, call: rpc.Call, message: bytes) -> bytes | Awaitable[bytes]:
-        backend = self._instance(call).backend
+        instance = self._instance(call)
         request = _parse(backend_pb2.HandleExistenceCheckArgs, message).request
         operation = OPERATIONS.get(request.operation, Operation.UPDATE)
         view = RequestView(request, operation)
         try:
-            exists = backend.handle_existence_check(view)
+            exists = instance.backend.handle_existence_check(view)
         except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
-            return _check_failed(error, view)
+            return instance.faults.check_failed(error, view)
         if exists is None:
             return replies.NO_CHECK_REPLY
         if isinstance(exists, bool):
             return replies.EXISTENCE_REPLIES[exists]
-        return _check_later(exists, view)
+        return _check_later(exists, view, instance.faults)
 
     def _handle_request(self, call: rpc.Call, message: bytes) -> bytes | Awaitable[bytes]:
-        backend = self._instance(call).backend
+        instance = self._instance(call)
         request = _parse(backend_pb2.HandleRequestArgs, message).request
         operation = OPERATIONS.get(request.operation)
         if operation is None:
             return replies.UNSUPPORTED_OPERATION_REPLY
         view = RequestView(request, operation)
         stored = request.auth if operation is Operation.RENEW else None
+        if operation is Operation.ROLLBACK:
+            # The host's tick, about every minute.
+            instance.faults.flush()
         try:
-            answer = backend.handle_request(view)
+            answer = instance.backend.handle_request(view)
             if answer is None or isinstance(answer, Response):
                 return replies.reply(answer, operation, stored)
         except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
-            return _request_failed(error, view)
-        return _answer_later(answer, view, stored)
+            return instance.faults.request_failed(error, view)
+        return _answer_later(answer, view, stored, instance.faults)
 
 
 if TYPE_CHECKING:
@@ -305,18 +330,6 @@ def _parse(kind: type[_M], message: bytes) -> _M:
     except DecodeError as error:
         text = f"not a {kind.DESCRIPTOR.full_name}"
         raise rpc.RPCError(rpc.StatusCode.INTERNAL, text) from error
-
-
-def _context(channel: Channel, args: backend_pb2.SetupArgs, version: str) -> BackendContext:
-    return BackendContext(
-        storage=HostStorage(channel),
-        system=HostSystemView(channel),
-        logger=_logger_of(args.backendUUID),
-        config=dict(args.Config),
-        backend_uuid=args.backendUUID,
-        version=version,
-        protocol_version=PROTOCOL_VERSION,
-    )
 
 
 def _logger_of(backend_uuid: str) -> logging.Logger:
@@ -343,16 +356,21 @@ def _initialize_failed(error: backend_pb2.ProtoError) -> bytes:
     return backend_pb2.InitializeReply(err=error).SerializeToString()
 
 
-async def _check_later(pending: Awaitable[bool | None], view: RequestView) -> bytes:
+async def _check_later(
+    pending: Awaitable[bool | None], view: RequestView, faults: FaultLog
+) -> bytes:
     try:
         exists = await pending
     except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
-        return _check_failed(error, view)
+        return faults.check_failed(error, view)
     return replies.NO_CHECK_REPLY if exists is None else replies.EXISTENCE_REPLIES[exists]
 
 
 async def _answer_later(
-    pending: Awaitable[Response | None], view: RequestView, stored: backend_pb2.Auth | None
+    pending: Awaitable[Response | None],
+    view: RequestView,
+    stored: backend_pb2.Auth | None,
+    faults: FaultLog,
 ) -> bytes:
     try:
         if view.operation is Operation.ROLLBACK:
@@ -361,7 +379,7 @@ async def _answer_later(
             answer = await pending
         return replies.reply(answer, view.operation, stored)
     except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
-        return _request_failed(error, view)
+        return faults.request_failed(error, view)
 
 
 async def _in_time(pending: Awaitable[Response | None]) -> Response | None:
@@ -373,39 +391,6 @@ async def _in_time(pending: Awaitable[Response | None]) -> Response | None:
         raise InternalError(text, code="periodic_timeout") from None
 
 
-def _check_failed(error: Exception, view: RequestView) -> bytes:
-    if isinstance(error, LogicalError):
-        err = replies.error_to_pb(error)
-    else:
-        _log_fault("existence check failed", error, view)
-        err = replies.fault_to_pb()
-    return backend_pb2.HandleExistenceCheckReply(err=err).SerializeToString()
-
-
-def _request_failed(error: Exception, view: RequestView) -> bytes:
-    if isinstance(error, LogicalError):
-        if isinstance(error, InternalError) and not isinstance(error, ReadOnlyError):
-            # The caller sees the text, the operator would not: hosts log no failed requests.
-            _logger.warning(
-                "request failed",
-                extra=_event(
-                    "request_failed", code=error.code, error=error.message, **_fields(view)
-                ),
-            )
-        return replies.error_reply(error)
-    _log_fault("request failed", error, view)
-    return replies.FAULT_REPLY
-
-
-def _log_fault(what: str, error: Exception, view: RequestView) -> None:
-    _logger.error(what, exc_info=error, extra=_event("request_fault", **_fields(view)))
-
-
 def _event(name: str, **fields: str) -> dict[str, dict[str, str]]:
     """`extra` of a log record: the event's stable name, and what more there is to say."""
     return {"fields": {"event": name, **fields}}
-
-
-def _fields(view: RequestView) -> dict[str, str]:
-    """What the log says of a request; its body and token never."""
-    return {"operation": view.operation.value, "path": view.path[:128], "request": view.id}

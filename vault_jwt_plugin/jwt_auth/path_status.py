@@ -10,6 +10,7 @@ answers while issuers, or the host's storage, do not.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +24,28 @@ from vault_jwt_plugin.sdk import (
     Path,
     Request,
     Response,
+    jsonutil,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from vault_jwt_plugin.jwt_auth.counters import RoleCount
     from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.mount import Mount
-    from vault_jwt_plugin.sdk import BackendContext
+    from vault_jwt_plugin.sdk import BackendContext, LoopLag
+
+ROLES_AT_ONCE = 200
+"""Roles that are shown without a pause for others, about 1 ms of work; more go out as JSON text."""
 
 _SYNOPSIS = "Shows how this mount is doing: keys, logins, denials by reason."
 _DESCRIPTION = """
 Counters since the mount was set up in this process of this node: logins by role,
 denials by reason, requests by operation. For every source of keys: how old its
 keys are, when they are fetched next, and what the last fetch failed for.
+
+Of the whole process, which mounts share: how late its event loop was in the last
+ten minutes, in milliseconds. That is what every login waits for at least.
 
 Nothing is stored: a restart, a reload of the plugin or a seal begins at zero, and
 every node counts for itself.
@@ -81,6 +90,7 @@ class StatusPath:
         """All of it; lists of objects, since monitoring tools can't take names for values."""
         mount = self._mount
         sources, error = await self._sources()
+        roles = await _roles(mount.counters.roles)
         return Response(
             data={
                 "version": self._context.version,
@@ -88,7 +98,9 @@ class StatusPath:
                 "started_at": _time(self._started_at),
                 "uptime_seconds": int(self._monotonic() - self._started),
                 "can_write": mount.writable,
+                "event_loop_lag_ms": _lag(self._context.loop_lag()),
                 **self._counted(),
+                "roles": roles,
                 "cached_roles": len(mount.roles),
                 "cached_cel_roles": len(mount.cel_roles),
                 "cached_roles_max": MAX_ROLES,
@@ -110,16 +122,6 @@ class StatusPath:
             "failures": _listed(counters.failed, "code"),
             # All of them, at zero too: a counter that appears late has lost its first step.
             "requests": _listed(counters.requests, "operation"),
-            "roles": [
-                {
-                    "role": name,
-                    "granted": count.logins,
-                    "denied": count.denied,
-                    "last_denied_at": _time(count.last_denied_at),
-                    "last_denied_reason": count.last_reason,
-                }
-                for name, count in sorted(counters.roles.items())
-            ],
             "other_roles": {"granted": other.logins, "denied": other.denied},
         }
 
@@ -160,9 +162,44 @@ class StatusPath:
         }
 
 
+async def _roles(counts: Mapping[str, RoleCount]) -> list[dict[str, Any]] | jsonutil.Encoded:
+    """What was counted of each role, by name; 10,000 of them must not hold up logins."""
+    counted = sorted(counts.items())
+    if len(counted) <= ROLES_AT_ONCE:
+        return [_role(name, count) for name, count in counted]
+    parts = []
+    for at in range(0, len(counted), ROLES_AT_ONCE):
+        some = [_role(name, count) for name, count in counted[at : at + ROLES_AT_ONCE]]
+        parts.append(jsonutil.dumps(some)[1:-1])
+        await asyncio.sleep(0)
+    return jsonutil.Encoded(f"[{','.join(parts)}]")
+
+
+def _role(name: str, count: RoleCount) -> dict[str, Any]:
+    return {
+        "role": name,
+        "granted": count.logins,
+        "denied": count.denied,
+        "last_denied_at": _time(count.last_denied_at),
+        "last_denied_reason": count.last_reason,
+    }
+
+
 def _listed(counts: Mapping[Any, int], name: str) -> list[dict[str, Any]]:
     """Counts as objects, by name."""
     return [{name: str(each), "count": count} for each, count in sorted(counts.items())]
+
+
+def _lag(lag: LoopLag | None) -> dict[str, float | int] | None:
+    """In milliseconds; None where nobody watches the loop, or has just begun."""
+    if lag is None:
+        return None
+    return {
+        "p50": round(lag.p50_s * 1000, 1),
+        "p99": round(lag.p99_s * 1000, 1),
+        "max": round(lag.max_s * 1000, 1),
+        "over_seconds": int(lag.over_s),
+    }
 
 
 def _time(at: float | None) -> str | None:

@@ -1,7 +1,7 @@
 """What the author of an auth backend sees. Imports nothing of the plugin's other layers."""
 
 from vault_jwt_plugin.sdk import jsonutil
-from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory
+from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory, LoopLag
 from vault_jwt_plugin.sdk.cidr import CIDRError, CIDRSet, parse_cidrs, remote_addr_ok
 from vault_jwt_plugin.sdk.coercion import NS_PER_S
 from vault_jwt_plugin.sdk.errors import (
@@ -25,6 +25,7 @@ from vault_jwt_plugin.sdk.fields import (
     HostFamily,
     by_name,
 )
+from vault_jwt_plugin.sdk.log_limit import LogLimit
 from vault_jwt_plugin.sdk.path import (
     NAME_PATTERN,
     ExistenceCheck,
@@ -94,7 +95,9 @@ __all__ = [
     "HostFamily",
     "InternalError",
     "InvalidRequest",
+    "LogLimit",
     "LogicalError",
+    "LoopLag",
     "MaybeAwaitable",
     "Operation",
     "OperationSpec",

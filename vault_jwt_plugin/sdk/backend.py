@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopLag:
+    """How late the process's event loop was with its timers lately.
+
+    Attributes:
+        p50_s, p99_s, max_s: median, 99th percentile and maximum, in seconds.
+        over_s: how long it was watched for that, in seconds.
+    """
+
+    p50_s: float
+    p99_s: float
+    max_s: float
+    over_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendContext:
     """What a mount's backend is given once, at Setup (SDK `logical.BackendConfig`).
 
@@ -41,6 +56,7 @@ class BackendContext:
         version: the plugin's, as hosts see it (`v0.1.0`); empty outside of a host.
         protocol_version: of the plugin protocol spoken with the host; 0 outside of one.
         clock: Unix seconds.
+        loop_lag: of the process, which mounts share; answers None where nobody watches.
     """
 
     storage: Storage
@@ -51,6 +67,7 @@ class BackendContext:
     version: str = ""
     protocol_version: int = 0
     clock: Callable[[], float] = time.time
+    loop_lag: Callable[[], LoopLag | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,85 @@
+"""What ends a request without an answer: its reply, and what the log says of it.
+
+Callers who are not logged in can bring some of it about, a login with a role whose
+stored value is broken for one: lines are bounded for each mount.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.host import response as replies
+from vault_jwt_plugin.pb import backend_pb2
+from vault_jwt_plugin.sdk.errors import InternalError, LogicalError, ReadOnlyError
+from vault_jwt_plugin.sdk.log_limit import LogLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vault_jwt_plugin.host.request import RequestView
+
+_logger = logging.getLogger(__name__)
+
+
+class FaultLog:
+    """The errors of one mount's requests.
+
+    Args:
+        mount: what the log calls it when lines are counted only.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(self, mount: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._mount = mount
+        self._limit = LogLimit(self._held_back, monotonic=monotonic)
+
+    def request_failed(self, error: Exception, view: RequestView) -> bytes:
+        """A serialised `HandleRequestReply`; logs what the caller's text does not say."""
+        if not isinstance(error, LogicalError):
+            self._fault("request failed", error, view)
+            return replies.FAULT_REPLY
+        internal = isinstance(error, InternalError) and not isinstance(error, ReadOnlyError)
+        if internal and self._limit.admits(error.code):
+            # The caller sees the text, the operator would not: hosts log no failed requests.
+            _logger.warning(
+                "request failed",
+                extra=_event(
+                    "request_failed", code=error.code, error=error.message, **_fields(view)
+                ),
+            )
+        return replies.error_reply(error)
+
+    def check_failed(self, error: Exception, view: RequestView) -> bytes:
+        """A serialised `HandleExistenceCheckReply`, likewise."""
+        if isinstance(error, LogicalError):
+            err = replies.error_to_pb(error)
+        else:
+            self._fault("existence check failed", error, view)
+            err = replies.fault_to_pb()
+        return backend_pb2.HandleExistenceCheckReply(err=err).SerializeToString()
+
+    def flush(self) -> None:
+        """Report what was only counted; to be called about every minute."""
+        self._limit.flush()
+
+    def _fault(self, what: str, error: Exception, view: RequestView) -> None:
+        if self._limit.admits(type(error).__name__):
+            _logger.error(what, exc_info=error, extra=_event("request_fault", **_fields(view)))
+
+    def _held_back(self, code: str, count: int) -> None:
+        _logger.warning(
+            "more requests failed, not logged one by one",
+            extra=_event("requests_failed", code=code, count=count, mount=self._mount),
+        )
+
+
+def _event(name: str, **fields: str | int) -> dict[str, dict[str, str | int]]:
+    """`extra` of a log record: the event's stable name, and what more there is to say."""
+    return {"fields": {"event": name, **fields}}
+
+
+def _fields(view: RequestView) -> dict[str, str]:
+    """What the log says of a request; its body and token never."""
+    return {"operation": view.operation.value, "path": view.path[:128], "request": view.id}
