@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.stand_in import Mount, StandIn, standing_in
 from tests.faults.world import World
 from tests.hosts.plugin import Plugin, register
 from tests.hosts.server import DevServer
@@ -49,3 +52,22 @@ def say(
             print(f"\n{request.node.name}: {text}", end=" ")
 
     return printed
+
+
+@pytest.fixture(scope="session")
+def stand_in(ours: Plugin) -> Iterator[StandIn]:
+    """A host without a server and one process of ours; each test makes its own mounts."""
+    # A short path: it holds sockets.
+    with (
+        tempfile.TemporaryDirectory(prefix="host-", dir="/tmp") as folder,
+        standing_in(ours, Path(folder)) as host,
+    ):
+        yield host
+
+
+@pytest.fixture
+def mount(stand_in: StandIn) -> Iterator[Mount]:
+    """A mount with a key and the roles `demo` and `other`, none of which is cached yet."""
+    mount = stand_in.mount()
+    yield mount.configured()
+    mount.close()

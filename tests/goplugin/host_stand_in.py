@@ -29,14 +29,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostIdentity:
-    """A host's self-signed P-521 certificate (go-plugin mtls.go, generateCert)."""
+    """A host's self-signed certificate (go-plugin mtls.go, generateCert)."""
 
     certificate_pem: str
     key_pem: bytes = field(repr=False)
 
     @classmethod
-    def generate(cls):
-        key = ec.generate_private_key(ec.SECP521R1())
+    def generate(cls, curve: ec.EllipticCurve | None = None):
+        """A new one; None = P-521, which hosts have and grpcio can't use (`protocol.md` 1.5)."""
+        key = ec.generate_private_key(curve or ec.SECP521R1())
         name = x509.Name(
             [
                 x509.NameAttribute(NameOID.COMMON_NAME, "localhost"),
