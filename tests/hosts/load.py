@@ -1,6 +1,7 @@
-"""Load on one URL for the bench: `wrk` where it is installed, else our own Go program.
+"""Load on a host: for the bench `wrk` where it is installed, else, and for the tests, `loadgen`.
 
-Standard library only. A generator in Python would take the processor from the server it measures.
+Standard library only. A generator in Python would take the processor from the server it measures;
+loadgen is our own Go program, built when it is first used.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from tests.hosts import tools
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+GIVE_UP_S = 90.0
+"""How long after its end a load may wait for its last answers, in seconds."""
 
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
@@ -31,8 +37,113 @@ class Sample:
     p99_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One sort of request in a mixed load.
+
+    Attributes:
+        name: for the reader of the figures.
+        weight: its share of all requests, relative to the others' weights.
+        path: below the host, with `/v1/`.
+        bodies: take turns.
+        token: of who sends it; "" = nobody.
+        expected: every other status is a failure.
+    """
+
+    name: str
+    weight: int
+    path: str
+    bodies: Sequence[str]
+    method: str = "POST"
+    token: str = ""
+    expected: tuple[int, ...] = (200,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one kind: how many were answered as expected, how many not, latencies.
+
+    Attributes:
+        failures: status and text of the first few that failed.
+    """
+
+    answered: int
+    failed: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    failures: Sequence[str]
+
+
+class Loadgen:
+    """Requests of several kinds over so many connections for so long, by the Go program.
+
+    They begin with the `with` block; leaving it before their end ends them.
+    """
+
+    def __init__(
+        self, address: str, kinds: Sequence[Kind], *, connections: int, seconds: float
+    ) -> None:
+        """Prepare.
+
+        Args:
+            address: host and port.
+            kinds: what is sent, mixed by weight.
+            connections: each sends its next request when the last is answered.
+            seconds: when no more are sent.
+
+        Raises:
+            ToolUnavailableError: The program cannot be built here.
+        """
+        self._program = tools.build("loadgen")
+        self._job = json.dumps(
+            {
+                "address": address,
+                "connections": connections,
+                "seconds": seconds,
+                "kinds": [asdict(kind) for kind in kinds],
+            }
+        )
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [self._program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(self._job)
+        self._process.stdin.close()
+        self._process.stdin = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        assert process is not None
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+    def outcomes(self, within_s: float) -> tuple[float, Mapping[str, Outcome]]:
+        """Wait for the end; the seconds that it took, and what became of each kind, by name.
+
+        Raises:
+            subprocess.TimeoutExpired: It has not ended in time.
+            subprocess.CalledProcessError: The program itself failed.
+        """
+        process = self._process
+        assert process is not None
+        printed, _ = process.communicate(timeout=within_s)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, process.args)
+        answer = json.loads(printed)
+        return answer["seconds"], {
+            name: Outcome(**outcome) for name, outcome in answer["kinds"].items()
+        }
+
+
 class Generator:
-    """A load generator.
+    """A load generator for one login, sent over and over.
 
     Attributes:
         name: What makes the load, for the reader of the figures.
@@ -45,19 +156,17 @@ class Generator:
             ToolUnavailableError: Neither wrk nor a Go toolchain is here.
         """
         self._wrk = shutil.which("wrk")
-        self._body = folder / "body.json"
-        self._body.write_bytes(body)
+        self._body = body.decode()
         self._script = folder / "post.lua"
-        self._loadgen: Path | None = None
         if self._wrk is not None:
             self.name = "wrk"
             headers = 'wrk.headers["Content-Type"] = "application/json"'
-            text = body.decode().replace("\\", "\\\\").replace('"', '\\"')
+            text = self._body.replace("\\", "\\\\").replace('"', '\\"')
             self._script.write_text(f'wrk.method = "POST"\nwrk.body = "{text}"\n{headers}\n')
             return
         self.name = "loadgen"
         try:
-            self._loadgen = tools.build("loadgen")
+            tools.build("loadgen")
         except tools.ToolUnavailableError as error:
             raise tools.ToolUnavailableError(
                 f"the bench needs wrk (Debian, Ubuntu: apt install wrk); {error}"
@@ -72,29 +181,20 @@ class Generator:
         if self._wrk is not None:
             options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout=30s"]
             command = [self._wrk, *options, f"--script={self._script}", url]
-            return parse_wrk(_output(command))
-        answer = json.loads(
-            _output(
-                [
-                    str(self._loadgen),
-                    f"-url={url}",
-                    f"-body={self._body}",
-                    f"-connections={connections}",
-                    f"-duration={seconds}s",
-                ]
-            )
-        )
+            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            return parse_wrk(printed)
+        target = urlsplit(url)
+        login = Kind(name="login", weight=1, path=target.path, bodies=[self._body])
+        with Loadgen(target.netloc, [login], connections=connections, seconds=seconds) as load:
+            took_s, outcomes = load.outcomes(seconds + GIVE_UP_S)
+        outcome = outcomes[login.name]
         return Sample(
-            answered=answer["answered"],
-            failed=answer["failed"],
-            per_second=answer["answered"] / answer["seconds"],
-            p50_ms=answer["p50_ms"],
-            p99_ms=answer["p99_ms"],
+            answered=outcome.answered,
+            failed=outcome.failed,
+            per_second=outcome.answered / took_s,
+            p50_ms=outcome.p50_ms,
+            p99_ms=outcome.p99_ms,
         )
-
-
-def _output(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def parse_wrk(printed: str) -> Sample:
