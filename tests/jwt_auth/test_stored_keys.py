@@ -123,6 +123,8 @@ def test_keys_of_another_origin(other):
         (changed(fetched_at=None), "a member is missing or of another kind"),
         (changed(fetched_at=...), "a member is missing or of another kind"),
         (changed(max_age="1"), "a member is missing or of another kind"),
+        (changed(max_age=10**400), "a member is missing or of another kind"),
+        (changed(fetched_at=10**400), "a member is missing or of another kind"),
         (changed(keys={}), "a member is missing or of another kind"),
         (changed(unusable=3), "a member is missing or of another kind"),
         (changed(unusable=[1]), "a member is missing or of another kind"),

@@ -117,7 +117,7 @@ class StoredKeys:
             raise StoredKeysError("they are of another source")
         try:
             return cls(fetched=_fetched(members), fetched_at=_number(members["fetched_at"]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise StoredKeysError("a member is missing or of another kind") from None
 
 
