@@ -82,20 +82,23 @@ def test_what_is_missing_is_empty():
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"{", "stored CEL role: not JSON at character 1: "),
-        (b"[]", "stored CEL role: no JSON object with a cel_program"),
-        (b"{}", "stored CEL role: no JSON object with a cel_program"),
-        (stored(cel_program="x"), "stored CEL role: no JSON object with a cel_program"),
-        (stored(cel_program={}), "stored CEL role: cel_program.expression cannot be empty"),
-        (stored(bound_audiences={"a": 1}), "stored CEL role: Field validation failed: "),
-        (stored(expiration_leeway="soon"), "stored CEL role: Field validation failed: "),
-        (stored(message=[]), "stored CEL role: Field validation failed: "),
+        (b"{", "not JSON at character 1: "),
+        (b"[]", "no JSON object with a cel_program"),
+        (b"{}", "no JSON object with a cel_program"),
+        (stored(cel_program="x"), "no JSON object with a cel_program"),
+        (stored(cel_program={}), "cel_program.expression cannot be empty"),
+        (
+            stored(bound_audiences={"a": 1}),
+            "'bound_audiences' should be comma-separated text or a list of texts, is an object",
+        ),
+        (stored(expiration_leeway="soon"), "'expiration_leeway' should be a duration (seconds,"),
+        (stored(message=[]), "'message' should be text, is a list"),
     ],
 )
 def test_what_can_not_be_understood(raw, message):
     with pytest.raises(StoredRoleError) as caught:
         CELRole.from_stored("demo", raw)
-    assert caught.value.message.startswith(message)
+    assert caught.value.message.startswith(f'stored CEL role "demo": {message}')
 
 
 @pytest.mark.parametrize(

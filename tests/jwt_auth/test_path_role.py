@@ -334,7 +334,7 @@ def test_wrong_kinds_are_named_without_their_value(name, value, text):
 
 def test_an_update_keeps_what_it_does_not_send():
     before = replace(
-        Role.from_stored(stored.VAULT_ROLE),
+        Role.from_stored("demo", stored.VAULT_ROLE),
         groups_claim="g",
         poll_interval=3,
         oauth2_metadata=("id_token",),
@@ -589,7 +589,7 @@ def test_updates_at_the_same_time_lose_nothing():
             {"max_age": 6},
         ]
         await asyncio.gather(*(mounted.write("role/demo", base | each) for each in sent))
-        role = Role.from_stored(mounted.storage.entries["role/demo"].value)
+        role = Role.from_stored("demo", mounted.storage.entries["role/demo"].value)
         assert role.bound_subject == "s"
         assert role.groups_claim == "g"
         assert role.token_ttl == 5 * SECOND

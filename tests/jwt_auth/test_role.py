@@ -25,7 +25,7 @@ def test_every_parameter_is_described():
 
 
 def test_vault_role():
-    role = Role.from_stored(stored.VAULT_ROLE)
+    role = Role.from_stored("demo", stored.VAULT_ROLE)
     assert role.role_type == "jwt"
     assert role.not_before_leeway == -SECOND
     assert role.bound_audiences == ("https://vault.example", "x,y")
@@ -43,7 +43,7 @@ def test_vault_role():
 
 
 def test_openbao_role():
-    role = Role.from_stored(stored.OPENBAO_ROLE)
+    role = Role.from_stored("demo", stored.OPENBAO_ROLE)
     assert role.callback_mode == "device"
     assert role.bound_audiences == ()
     assert role.bound_claims is None
@@ -54,7 +54,7 @@ def test_openbao_role():
 
 
 def test_old_role_is_upgraded_in_memory():
-    role = Role.from_stored(stored.OLD_ROLE)
+    role = Role.from_stored("demo", stored.OLD_ROLE)
     assert role.role_type == "jwt"
     assert role.bound_claims_type == "string"
     assert role.token_policies == ("dev", "web")
@@ -66,7 +66,7 @@ def test_old_role_is_upgraded_in_memory():
 
 
 def test_old_values_do_not_override_new_ones():
-    role = Role.from_stored(b'{"ttl":1000000000,"token_ttl":2000000000,"policies":["a"]}')
+    role = Role.from_stored("demo", b'{"ttl":1000000000,"token_ttl":2000000000,"policies":["a"]}')
     assert role.token_ttl == 2 * SECOND
     assert role.token_policies == ("a",)
 
@@ -78,13 +78,13 @@ def test_old_values_do_not_override_new_ones():
 )
 def test_members_survive_a_rewrite(raw):
     before = json.loads(raw, parse_float=str, parse_int=str)
-    after = json.loads(Role.from_stored(raw).to_stored(), parse_float=str, parse_int=str)
+    after = json.loads(Role.from_stored("demo", raw).to_stored(), parse_float=str, parse_int=str)
     assert {name: after[name] for name in before} == before
 
 
 def test_unknown_members_survive_a_rewrite_verbatim():
     raw = b'{"from_the_future":{"a":1.50,"b":[null,12345678901234567890]},"role_type":"jwt"}'
-    role = Role.from_stored(raw)
+    role = Role.from_stored("demo", raw)
     assert b'"from_the_future":{"a":1.50,"b":[null,12345678901234567890]}' in role.to_stored()
 
 
@@ -104,7 +104,7 @@ def test_unknown_members_survive_a_rewrite_verbatim():
     ],
 )
 def test_stored_token_types(token_type, expected):
-    role = Role.from_stored(b'{"token_type":%b}' % token_type.encode())
+    role = Role.from_stored("demo", b'{"token_type":%b}' % token_type.encode())
     assert role.token_type is expected
     assert json.loads(role.to_stored())["token_type"] == int(expected)
 
@@ -112,29 +112,29 @@ def test_stored_token_types(token_type, expected):
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
-        (b"", "stored role: not JSON at character 0: Expecting value"),
-        (b"[]", "stored role: no JSON object"),
-        (b'{"token_type":9}', "stored role: 'token_type' is no token type"),
-        (b'{"token_type":"weekly"}', "stored role: 'token_type' is no token type"),
+        (b"", "not JSON at character 0: Expecting value"),
+        (b"[]", "no JSON object"),
+        (b'{"token_type":9}', "'token_type' is no token type"),
+        (b'{"token_type":"weekly"}', "'token_type' is no token type"),
         (
             b'{"bound_claims":"secret"}',
-            "stored role: 'bound_claims' should be an object, is text",
+            "'bound_claims' should be an object, is text",
         ),
         (
             b'{"user_claim":["secret"]}',
-            "stored role: 'user_claim' should be text, is a list",
+            "'user_claim' should be text, is a list",
         ),
         (
             b'{"bound_claims":{"a":1e99999999999999999999}}',
-            "stored role: a number's power of ten is beyond 308",
+            "a number's power of ten is beyond 308",
         ),
     ],
     ids=["empty", "list", "type number", "type word", "claims", "user claim", "number"],
 )
 def test_what_is_stored_and_no_role(raw, text):
     with pytest.raises(StoredRoleError) as caught:
-        Role.from_stored(raw)
-    assert caught.value.message == text
+        Role.from_stored("demo", raw)
+    assert caught.value.message == f'stored role "demo": {text}'
     assert caught.value.code == "stored_role_invalid"
 
 
@@ -174,7 +174,7 @@ READ_UNSET = {
 
 
 def test_reading_an_empty_role():
-    assert Role.from_stored(b"{}").read_data() == READ_UNSET
+    assert Role.from_stored("demo", b"{}").read_data() == READ_UNSET
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_reading_an_empty_role():
     ],
 )
 def test_reading_what_is_set(raw, differs):
-    assert Role.from_stored(raw).read_data() == READ_UNSET | differs
+    assert Role.from_stored("demo", raw).read_data() == READ_UNSET | differs
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -243,4 +243,4 @@ roles = st.builds(
 
 @given(roles)
 def test_round_trip(role):
-    assert Role.from_stored(role.to_stored()) == role
+    assert Role.from_stored("demo", role.to_stored()) == role

@@ -215,10 +215,10 @@ class CELRole:
         try:
             members = jsonutil.loads(raw)
         except jsonutil.JSONError as error:
-            raise StoredRoleError(f"stored CEL role: {error}") from None
+            raise _invalid(name, str(error)) from None
         program = members.get("cel_program") if isinstance(members, dict) else None
         if not isinstance(program, dict):
-            raise StoredRoleError("stored CEL role: no JSON object with a cel_program")
+            raise _invalid(name, "no JSON object with a cel_program")
         try:
             return cls(
                 name=name,
@@ -233,8 +233,12 @@ class CELRole:
                 },
                 extra={key: value for key, value in members.items() if key not in _KNOWN},
             )
-        except (FieldError, CELProgramError) as error:
-            raise StoredRoleError(f"stored CEL role: {error.message}") from error
+        except FieldError as error:
+            raise _invalid(
+                name, f"{error.field!r} should be {error.expected}, is {error.received}"
+            ) from None
+        except CELProgramError as error:
+            raise _invalid(name, error.message) from error
 
     def to_stored(self) -> bytes:
         """The value to store."""
@@ -257,3 +261,7 @@ class CELRole:
 
     def _audiences(self) -> list[str] | None:
         return None if self.bound_audiences is None else list(self.bound_audiences)
+
+
+def _invalid(name: str, problem: str) -> StoredRoleError:
+    return StoredRoleError(name, problem, kind="CEL role")

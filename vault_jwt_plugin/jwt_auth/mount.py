@@ -23,7 +23,7 @@ from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.jwt_auth.role_list import RoleList
 from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
-from vault_jwt_plugin.sdk import ReadOnlyError, UserError
+from vault_jwt_plugin.sdk import CIDRError, ReadOnlyError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -53,12 +53,15 @@ async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
 
 
 def _prepare(name: str, raw: bytes) -> PreparedRole:
-    role = Role.from_stored(raw)
+    role = Role.from_stored(name, raw)
     try:
         return PreparedRole.of(name, role)
+    except CIDRError as error:
+        # Its text holds the value, which is for whoever wrote it and not for who logs in.
+        raise StoredRoleError(name, "'token_bound_cidrs' holds what is no address") from error
     except UserError as error:
         # Nobody's mistake in this request: the stored role can't be used (500, as in Go).
-        raise StoredRoleError(f"stored role: {error.message}") from error
+        raise StoredRoleError(name, error.message) from error
 
 
 class Mount:
@@ -150,7 +153,7 @@ class Mount:
             StorageError: the host's storage failed.
         """
         raw = await self._read(STORAGE_PREFIX + name)
-        return None if raw is None else Role.from_stored(raw)
+        return None if raw is None else Role.from_stored(name, raw)
 
     async def read_cel_role(self, name: str) -> CELRole | None:
         """The CEL role as stored right now, past the cache.

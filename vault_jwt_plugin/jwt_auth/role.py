@@ -19,6 +19,7 @@ from vault_jwt_plugin.sdk import (
     TokenParams,
     TokenType,
     jsonutil,
+    quoted,
     read_deprecated,
     read_token_params,
     token_type_of_stored,
@@ -37,9 +38,21 @@ _UPGRADES = (("role_type", "jwt"), ("bound_claims_type", "string"), ("callback_m
 
 
 class StoredRoleError(InternalError):
-    """What is stored as a role can't be understood: HTTP 500, as in Go."""
+    """What is stored as a role can't be understood: HTTP 500, as in Go.
+
+    The text names the role and says what is wrong: whoever logs in reads it, so never a value.
+
+    Attributes:
+        name: the role's.
+        problem: what is wrong with it.
+    """
 
     code = "stored_role_invalid"
+
+    def __init__(self, name: str, problem: str, *, kind: str = "role") -> None:
+        super().__init__(f"stored {kind} {quoted(name)}: {problem}")
+        self.name = name
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,34 +106,38 @@ class Role:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_stored(cls, raw: bytes) -> Role:
+    def from_stored(cls, name: str, raw: bytes) -> Role:
         """Decode a stored role of either Go method or of ours, and upgrade it.
+
+        Args:
+            name: the role's, for errors.
+            raw: the stored value.
 
         Raises:
             StoredRoleError: no JSON object, or a member of another kind than it should be.
         """
-        members = _object(raw)
+        members = _object(name, raw)
         values: dict[str, Any] = {}
         for declared in ROLE_FIELDS:
-            name = declared.name
-            if name not in members:
+            member = declared.name
+            if member not in members:
                 continue
-            stored = members.pop(name)
+            stored = members.pop(member)
             try:
-                values[name] = (
+                values[member] = (
                     token_type_of_stored(stored)
-                    if name == "token_type"
+                    if member == "token_type"
                     else declared.from_stored(stored)
                 )
             except FieldError as error:
                 raise StoredRoleError(
-                    f"stored role: {name!r} should be {error.expected}, is {error.received}"
+                    name, f"{member!r} should be {error.expected}, is {error.received}"
                 ) from None
             except ValueError:
-                raise StoredRoleError("stored role: 'token_type' is no token type") from None
+                raise StoredRoleError(name, "'token_type' is no token type") from None
         # What older versions did not store (`role` in `path_role.go`).
-        for name, default in _UPGRADES:
-            values[name] = values.get(name) or default
+        for member, default in _UPGRADES:
+            values[member] = values.get(member) or default
         role = cls(**values, extra=members)
         return role.with_token_params(upgrade_loaded(role.token_params(), role.deprecated()))
 
@@ -163,11 +180,11 @@ class Role:
         return replace(self, **changes)
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def _object(name: str, raw: bytes) -> dict[str, Any]:
     try:
         members = jsonutil.loads(raw)
     except jsonutil.JSONError as error:
-        raise StoredRoleError(f"stored role: {error}") from None
+        raise StoredRoleError(name, str(error)) from None
     if not isinstance(members, dict):
-        raise StoredRoleError("stored role: no JSON object")
+        raise StoredRoleError(name, "no JSON object")
     return members
