@@ -500,13 +500,21 @@ def test_a_stored_key_that_can_not_be_read_can_be_replaced():
     run(scenario, {"config": b'{"jwt_validation_pubkeys":["broken"]}'})
 
 
-@pytest.mark.parametrize("operation", [Operation.READ, Operation.UPDATE])
-def test_a_stored_config_that_can_not_be_understood_is_a_fault(operation):
+def test_a_stored_config_that_can_not_be_understood_is_a_fault_until_it_is_replaced(caplog):
     async def scenario(mounted):
         with pytest.raises(InternalError) as caught:
-            await mounted.ask(operation, "config", STATIC)
+            await mounted.ask(Operation.READ, "config")
         assert caught.value.code == "stored_config_invalid"
+        with pytest.raises(UserError):
+            await mounted.ask(Operation.UPDATE, "config", {})
         assert mounted.storage.entries["config"].value == b"[]"
+        assert await mounted.ask(Operation.UPDATE, "config", STATIC) is None
+        [record] = caplog.records
+        assert record.fields == {
+            "event": "stored_config_replaced",
+            "error": "stored config: no JSON object",
+        }
+        assert (await mounted.ask(Operation.READ, "config")).data["status"] == "valid"
 
     run(scenario, {"config": b"[]"})
 

@@ -14,6 +14,7 @@ from vault_jwt_plugin.jwt_auth.config import (
     CONFIG_FIELDS,
     STORAGE_KEY,
     Config,
+    StoredConfigError,
 )
 from vault_jwt_plugin.jwt_auth.config_checks import check_config
 from vault_jwt_plugin.jwt_auth.providers import ProviderError, check_provider
@@ -129,11 +130,16 @@ class ConfigPath:
     async def write(self, _request: Request, data: FieldData) -> Response | None:
         """Check and replace the configuration; nothing is stored on failure.
 
+        Differs from Vault and OpenBao: one that can't be understood is replaced too. With them
+        nothing repairs such a mount, since nothing deletes a configuration.
+
         Raises:
             UserError: a parameter that is wrong, or keys that can't be had.
-            InternalError: the stored configuration can't be understood; storage failed.
+            InternalError: storage failed.
         """
-        stored = await self._mount.read_config()
+        stored: Config | None = None
+        with contextlib.suppress(StoredConfigError):
+            stored = await self._mount.read_config()
         config = Config.from_request(data, stored)
         # Outside the lock: another write, and every login, goes on while an issuer is slow.
         warnings = await check_config(
@@ -142,7 +148,7 @@ class ConfigPath:
         await check_provider(config, self._fetcher)
 
         async def replace() -> Config:
-            merged = Config.from_request(data, await self._mount.read_config())
+            merged = Config.from_request(data, await self._replaced())
             raw = merged.to_stored()
             await self._mount.storage.put(StorageEntry(key=STORAGE_KEY, value=raw))
             # As it will be read, so that the keys that are fetched now are for what logins find.
@@ -150,6 +156,17 @@ class ConfigPath:
 
         self._mount.warm(await self._mount.write(replace, drops=STORAGE_KEY))
         return Response(warnings=warnings) if warnings else None
+
+    async def _replaced(self) -> Config | None:
+        try:
+            return await self._mount.read_config()
+        except StoredConfigError as error:
+            # What a write keeps when it is not sent (`Config.from_request`) can't be kept.
+            self._mount.logger.warning(
+                "a stored configuration that can't be understood is replaced",
+                extra={"fields": {"event": "stored_config_replaced", "error": error.message}},
+            )
+            return None
 
 
 def _works(status: KeySourceStatus) -> bool:
