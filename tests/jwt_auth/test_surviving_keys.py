@@ -97,6 +97,43 @@ def test_a_withdrawn_key_stops_working_at_the_next_refresh_and_stays_out():
     run(scenario)
 
 
+def test_a_late_answer_to_a_former_source_is_not_stored_over_newer_keys():
+    async def scenario():
+        async with Life() as first:
+            await first.configure(jwks_url=URL)
+            await first.login(JWT)
+            await first.stored()
+            first.now += 3600
+            gate, asking = asyncio.Event(), asyncio.Event()
+            fetch = first.fetcher.get_json
+
+            async def slow(url, **options):
+                document = await fetch(url, **options)
+                if not asking.is_set():
+                    asking.set()
+                    await gate.wait()
+                return document
+
+            first.fetcher.get_json = slow
+            await first.login(JWT)
+            await asking.wait()
+            # The key is withdrawn, and the config changes: a new source fetches what is left.
+            first.fetcher.documents[URL] = {"keys": []}
+            first.now += 1
+            await first.write("config", {"jwks_url": URL, "bound_issuer": "issuer"})
+            assert await first.code() == "key_unknown"
+            first.now += 1
+            gate.set()
+            await first.keys_settle()
+            (copy,) = await first.stored()
+            assert first.storage.json(copy)["keys"] == []
+        async with Life(first, later_s=60) as second:
+            second.outage()
+            assert await second.code() == "key_unknown"
+
+    run(scenario)
+
+
 def test_a_mount_without_logins_keeps_its_keys_fresh():
     async def scenario():
         async with Life() as first:

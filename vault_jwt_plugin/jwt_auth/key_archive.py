@@ -170,6 +170,9 @@ class KeyArchive:
     def save(self, origin: Origin, keys: StoredKeys, *, renew_after_s: float) -> None:
         """Have keys stored by the task, unless they are; does not wait."""
         key = origin.storage_key
+        earlier = self._pending.get(key)
+        if earlier is not None and keys.fetched_at < earlier.keys.fetched_at:
+            return
         pending = _Pending(origin=origin, keys=keys, renew_after_s=renew_after_s)
         if key not in self._known or pending.needs_writing(self._held(key)):
             self._pending[key] = pending

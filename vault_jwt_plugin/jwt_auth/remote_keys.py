@@ -47,7 +47,7 @@ class _Cached:
     """Keys, and until when they are good, by the monotonic clock.
 
     Attributes:
-        fetched_at: Unix seconds, for what people read.
+        fetched_at: when they were asked for, in Unix seconds, for what people read.
         refresh_at: when they are to be fetched anew; never after `trusted_until`.
     """
 
@@ -216,6 +216,9 @@ class RemoteKeys:
         _log_fault(task, "fetching keys failed unexpectedly")
 
     async def _refresh(self) -> None:
+        # An answer may be late, and is then no newer for it: keys count from when they were asked
+        # for. So those of a source that was replaced meanwhile are not stored over newer ones.
+        asked_at, asked = self._clock(), self._monotonic()
         try:
             # The fetcher ends at the deadline itself, and says which URL was late.
             async with asyncio.timeout(self._policy.deadline_s + _GRACE_S):
@@ -241,7 +244,7 @@ class RemoteKeys:
             )
             raise
         else:
-            self._succeeded(fetched)
+            self._succeeded(fetched, asked_at=asked_at, asked=asked)
         finally:
             # Not only once the task is done: a login that comes in between has seen the new keys,
             # and must be able to ask for newer ones.
@@ -268,8 +271,7 @@ class RemoteKeys:
         self._failures += 1
         self._fetch_not_before = self._monotonic() + self._policy.cooldown_s
 
-    def _succeeded(self, fetched: FetchedKeys) -> None:
-        now = self._monotonic()
+    def _succeeded(self, fetched: FetchedKeys, *, asked_at: float, asked: float) -> None:
         if self._last_error is not None:
             _logger.info(
                 "keys can be fetched again",
@@ -277,15 +279,14 @@ class RemoteKeys:
             )
         self._last_error = None
         self._fetches += 1
-        fetched_at = self._clock()
         self._cached = _Cached(
             fetched=fetched,
-            fetched_at=fetched_at,
-            refresh_at=now + self._policy.refresh_after(fetched.max_age_s),
-            trusted_until=now + self._policy.trusted_for_s,
+            fetched_at=asked_at,
+            refresh_at=asked + self._policy.refresh_after(fetched.max_age_s),
+            trusted_until=asked + self._policy.trusted_for_s,
         )
         if self._store is not None:
-            self._store.save(StoredKeys(fetched=fetched, fetched_at=fetched_at))
+            self._store.save(StoredKeys(fetched=fetched, fetched_at=asked_at))
 
     # Stored keys.
 
