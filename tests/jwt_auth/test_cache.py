@@ -116,6 +116,28 @@ def test_who_asks_after_a_write_does_not_join_a_read_from_before_it(drop):
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("late_s", "seen"), [(0.999, "old"), (1.0, "new")])
+def test_where_the_node_can_not_write_a_read_is_shared_for_a_second(late_s, seen):
+    async def scenario():
+        store = Store(a="old")
+        store.writable = False
+        cache = store.cache()
+        gate = store.gate = asyncio.Event()
+        early = asyncio.create_task(cache.get("a"))
+        await store.reading.wait()
+        # Written by the active node; nothing told this one.
+        store.entries["a"] = b"new"
+        store.now += late_s
+        store.gate = None
+        late = asyncio.create_task(cache.get("a"))
+        await asyncio.sleep(0)
+        gate.set()
+        assert await late == ["a", seen]
+        assert await early == ["a", "old"]
+
+    asyncio.run(scenario())
+
+
 def test_callers_share_a_read():
     async def scenario():
         store = Store(a="1")

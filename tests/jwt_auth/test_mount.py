@@ -209,6 +209,36 @@ def test_a_node_that_can_no_longer_write_forgets_what_it_believed():
     run(scenario)
 
 
+def test_what_was_read_before_the_node_could_write_is_not_kept():
+    async def scenario(mounted):
+        await mounted.configure()
+        mount = mounted.backend._mount
+        mount.set_writable(writable=False)
+        gate, reading = asyncio.Event(), asyncio.Event()
+        get = mounted.storage.get
+
+        async def slow(key):
+            entry = await get(key)
+            if key == "role/demo" and not gate.is_set():
+                reading.set()
+                await gate.wait()
+            return entry
+
+        mounted.storage.get = slow
+        login = asyncio.create_task(mounted.login())
+        await reading.wait()
+        # Deleted by the node that was active; what it told this one got lost.
+        await mounted.storage.delete("role/demo")
+        mount.set_writable(writable=True)
+        gate.set()
+        await login
+        with pytest.raises(UserError) as denied:
+            await mounted.login()
+        assert denied.value.code == "role_unknown"
+
+    run(scenario)
+
+
 class Source:
     def __init__(self):
         self.closed = asyncio.Event()

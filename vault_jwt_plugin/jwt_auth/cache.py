@@ -22,6 +22,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -62,6 +64,14 @@ class _Entry(Generic[T]):
         self.expires_at = expires_at
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read(Generic[T]):
+    """A read under way, and when it began."""
+
+    task: asyncio.Task[T | None]
+    started_at: float
+
+
 class Cache(Generic[T]):
     """Decoded values by name.
 
@@ -93,7 +103,7 @@ class Cache(Generic[T]):
         self._cold: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._hot_bytes = 0
         self._bytes = 0
-        self._reads: dict[str, asyncio.Task[T | None]] = {}
+        self._reads: dict[str, _Read[T]] = {}
         # Dropped reads go on for those who wait for them; the loop itself holds tasks only weakly.
         self._tasks: set[asyncio.Task[T | None]] = set()
         self._generation = 0
@@ -123,7 +133,9 @@ class Cache(Generic[T]):
         """The value, read if need be; None if nothing is stored under the name.
 
         Callers who ask at the same time share one read. It goes on when its
-        caller goes away, so that a hang-up does not fail the others.
+        caller goes away, so that a hang-up does not fail the others. A read is shared
+        no longer than its value would be believed: what the host saw when it began may
+        have changed since.
 
         Raises:
             StorageError: the host's storage failed.
@@ -132,18 +144,20 @@ class Cache(Generic[T]):
         value = self.get_cached(name)
         if value is not None:
             return value
+        now = self._monotonic()
         read = self._reads.get(name)
-        if read is None:
-            read = asyncio.get_running_loop().create_task(self._load(name), name=f"read {name}")
-            self._reads[name] = read
-            self._tasks.add(read)
-            read.add_done_callback(lambda done: self._finished(name, done))
-        return await asyncio.shield(read)
+        if read is None or now >= (self._expiry(read.started_at) or inf):
+            task = asyncio.get_running_loop().create_task(
+                self._load(name, now), name=f"read {name}"
+            )
+            read = self._reads[name] = _Read(task=task, started_at=now)
+            self._tasks.add(task)
+            task.add_done_callback(lambda done: self._finished(name, done))
+        return await asyncio.shield(read.task)
 
-    async def _load(self, name: str) -> T | None:
-        generation = self._generation
+    async def _load(self, name: str, started_at: float) -> T | None:
         # The age counts from before the read: the host may answer late with what it saw early.
-        started_at = self._monotonic()
+        generation = self._generation
         raw = await self._read(name)
         known = self._hot.get(name)
         current = generation == self._generation
@@ -187,13 +201,14 @@ class Cache(Generic[T]):
             self._hot_bytes -= len(entry.raw)
         self._bytes -= len(entry.raw)
 
-    def _finished(self, name: str, read: asyncio.Task[T | None]) -> None:
-        self._tasks.discard(read)
-        if self._reads.get(name) is read:
+    def _finished(self, name: str, task: asyncio.Task[T | None]) -> None:
+        self._tasks.discard(task)
+        read = self._reads.get(name)
+        if read is not None and read.task is task:
             del self._reads[name]
-        if not read.cancelled():
+        if not task.cancelled():
             # Whoever still waits gets it too; this keeps asyncio from logging it when nobody does.
-            read.exception()
+            task.exception()
 
     def drop(self, name: str) -> None:
         """Forget one name. A read under way serves those who wait for it, and is not kept."""

@@ -319,8 +319,11 @@ class Mount:
             )
 
     def set_writable(self, *, writable: bool) -> None:
-        """Note whether this node can write; one that no longer can forgets what it believed."""
-        if self.writable and not writable:
+        """Note whether this node can write; what was read before a change of that is forgotten.
+
+        Also what is being read: once writable, nobody would tell us that it is old.
+        """
+        if self.writable != writable:
             self.configs.drop_all()
             self.roles.drop_all()
             self.cel_roles.drop_all()
