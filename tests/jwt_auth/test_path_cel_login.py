@@ -581,6 +581,17 @@ def test_logins_are_counted_under_their_own_name():
     run(scenario)
 
 
+def test_a_login_of_the_other_kind_does_not_clear_a_roles_count():
+    async def scenario(mounted):
+        await mounted.configure()
+        await mounted.cel_login()
+        with pytest.raises(LoginDenied, match="could not be found"):
+            await mounted.login("a.b.c", role="cel/demo")
+        assert mounted.backend._mount.counters.roles["cel/demo"].logins == 1
+
+    run(scenario)
+
+
 def test_without_the_protocols_messages_a_login_is_a_fault():
     raw = json.dumps({"cel_program": {"expression": "pb.Auth{}"}}).encode()
 

@@ -238,9 +238,12 @@ class LoginPath:
             raise LoginDenied("config_missing", "could not load configuration")
         name = _role_name(config, data)
         # A name that no role can have is not asked for: hosts refuse some such keys as faults.
-        prepared = await self._roles.get(name) if valid_name(name) else None
+        # Nor is it forgotten: it may be what another kind of role is counted under.
+        is_valid = valid_name(name)
+        prepared = await self._roles.get(name) if is_valid else None
         if prepared is None:
-            self._counters.forget_role(name)
+            if is_valid:
+                self._counters.forget_role(name)
             raise LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
         return config, prepared
 
