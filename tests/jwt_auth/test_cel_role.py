@@ -89,7 +89,7 @@ def test_what_is_missing_is_empty():
         (stored(cel_program={}), "cel_program.expression cannot be empty"),
         (
             stored(bound_audiences={"a": 1}),
-            "'bound_audiences' should be comma-separated text or a list of texts, is an object",
+            "'bound_audiences' should be a list of texts, is an object",
         ),
         (stored(expiration_leeway="soon"), "'expiration_leeway' should be a duration (seconds,"),
         (stored(message=[]), "'message' should be text, is a list"),

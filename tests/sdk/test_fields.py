@@ -95,6 +95,27 @@ def test_stored_and_read_back_forms(kind, value, stored, read):
     assert field.read(value) == read
 
 
+@pytest.mark.parametrize("value", [{}, "", "a", [], 7, True], ids=repr)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (FieldType.COMMA_STRINGS, "a list of texts"),
+        (FieldType.LIST, "a list"),
+        (FieldType.MAP, "an object"),
+        (FieldType.KV_PAIRS, "an object of texts"),
+    ],
+)
+def test_what_is_stored_as_a_list_or_a_map_is_one(kind, expected, value):
+    """What callers may write as an empty one must not pass for a bound that was never set."""
+    field = Field(name="f", type=kind)
+    if isinstance(value, list if "list" in expected else dict):
+        assert not field.from_stored(value)
+    else:
+        with pytest.raises(FieldError) as caught:
+            field.from_stored(value)
+        assert caught.value.expected == expected
+
+
 @pytest.mark.parametrize("value", ["90", 1.5, [1]], ids=["text", "float", "list"])
 def test_stored_durations_are_nanoseconds_or_refused(value):
     field = Field(name="f", type=FieldType.DURATION)

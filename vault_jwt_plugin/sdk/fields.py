@@ -230,13 +230,19 @@ class Field:
     def from_stored(self, value: Any) -> Any:
         """A stored value (decoded JSON) as a typed one.
 
-        Null is None for lists and maps, and the zero value for everything else.
+        Null is None for lists and maps, and the zero value for everything else. A list is
+        a list and a map an object, though callers may write them in other ways: `{}` for a
+        list must not pass for one that was never set, which Go refuses to decode too.
 
         Raises:
             FieldError: stored data of another kind.
         """
-        if value is None and self.type in _NULLABLE:
-            return None
+        if self.type in _STORED_AS:
+            if value is None:
+                return None
+            kind, expected = _STORED_AS[self.type]
+            if not isinstance(value, kind):
+                raise FieldError(self.name, expected, coercion.kind_of(value))
         if self._info.is_duration and isinstance(value, int) and not isinstance(value, bool):
             return value
         return self.coerce(value)
@@ -248,7 +254,13 @@ class Field:
         return self.stored(value)
 
 
-_NULLABLE = frozenset((FieldType.COMMA_STRINGS, FieldType.MAP, FieldType.KV_PAIRS, FieldType.LIST))
+# How lists and maps are stored, and what that is called.
+_STORED_AS: dict[FieldType, tuple[type, str]] = {
+    FieldType.COMMA_STRINGS: (list, "a list of texts"),
+    FieldType.LIST: (list, "a list"),
+    FieldType.MAP: (Mapping, "an object"),
+    FieldType.KV_PAIRS: (Mapping, "an object of texts"),
+}
 
 
 def by_name(fields: Iterable[Field]) -> dict[str, Field]:
