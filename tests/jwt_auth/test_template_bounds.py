@@ -243,3 +243,31 @@ def test_hostile_claims_do_not_hold_up_a_login(body):
             templates.render(_HOSTILE)
 
     assert timeit.timeit(attempt, number=1) < 2
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{.%s}}", "policy 1, character 3: the claim .%s… is missing from the token"),
+        ("{{.a.%s}}", "policy 1, character 3: .a is a number, which has no member %s…"),
+    ],
+    ids=["missing", "no map"],
+)
+def test_long_names_are_cut_in_messages(template, message):
+    with pytest.raises(TemplateError) as caught:
+        render(template % ("x" * 5000), claims={"a": 1})
+    shown = 127 if "claim" in message else 128
+    assert caught.value.message == message % ("x" * shown)
+
+
+@pytest.mark.parametrize(
+    "number", ["1" * 5000, "-0x" + "f" * 5000, "0b" + "1" * 65], ids=["decimal", "hex", "binary"]
+)
+def test_numbers_of_any_length_are_refused(number):
+    with pytest.raises(TemplateSyntaxError) as caught:
+        PolicyTemplates.parse(["{{%s}}" % number])  # noqa: UP031 - braces
+    assert caught.value.message.startswith("policy 1, character 3: ")
+
+
+def test_zeros_before_a_number_do_not_count():
+    assert render("{{0x%s1}}" % ("0" * 5000), claims={}) == ("1",)

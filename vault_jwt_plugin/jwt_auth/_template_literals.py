@@ -15,6 +15,7 @@ _INTEGER = re.compile(
     r"([+-]?)(?:0[xX]((?:_?[0-9a-fA-F])+)|0[oO]((?:_?[0-7])+)|0[bB]((?:_?[01])+)"
     r"|0((?:_?[0-7])+)|(0|[1-9](?:_?[0-9])*))"
 )
+_MAX_DIGITS = 64  # of an int64, in binary
 _BASES = (16, 8, 2, 8, 10)
 _DIGITS = r"[0-9](?:_?[0-9])*"
 _DECIMAL = re.compile(
@@ -42,16 +43,19 @@ def number(source: str) -> tuple[int | float, int | None] | None:
     if match is not None:
         sign, *digits = match.groups()
         spelled, base = next((d, b) for d, b in zip(digits, _BASES, strict=True) if d is not None)
-        integer = int(sign + spelled.replace("_", ""), base)
+        plain = spelled.replace("_", "").lstrip("0")
+        if len(plain) > _MAX_DIGITS:  # int() refuses very long ones with an error of its own
+            return None
+        integer = int(sign + (plain or "0"), base)
         return (integer, integer) if _MIN_INT <= integer <= _MAX_INT else None
     if not any(mark in source for mark in ".eEpP"):
         return None
-    plain = source.replace("_", "")
+    unspaced = source.replace("_", "")
     try:
         if _DECIMAL.fullmatch(source) is not None:
-            value = float(plain)
+            value = float(unspaced)
         elif _HEX.fullmatch(source) is not None:
-            value = float.fromhex(plain)
+            value = float.fromhex(unspaced)
         else:
             return None
     except OverflowError:

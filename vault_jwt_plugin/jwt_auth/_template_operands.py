@@ -19,6 +19,8 @@ from vault_jwt_plugin.jwt_auth._template_limits import (
 )
 from vault_jwt_plugin.jwt_auth._template_values import GoValue, describe, from_claim, is_map
 
+_MAX_SHOWN = 128
+
 ROOT = "$"
 """The variable that holds the claims."""
 
@@ -60,11 +62,16 @@ class Run:
         for place in range(len(self.variables) - 1, -1, -1):
             if self.variables[place][0] == name:
                 return place
-        raise EvaluationError(f"the variable {name} has no value")
+        raise EvaluationError(f"the variable {_cut(name)} has no value")
 
     def assign(self, name: str, value: GoValue) -> None:
         """Give the innermost variable of this name another value."""
         self.variables[self.variable(name)] = (name, value)
+
+
+def _cut(name: str) -> str:
+    """A name or path of a template as messages show it: templates may be long, texts may not."""
+    return name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}…"
 
 
 class Operand(Protocol):
@@ -141,14 +148,15 @@ class Member:
         for depth, name in enumerate(self.names):
             if type(value) is not dict and not is_map(value):
                 raise EvaluationError(
-                    f"{self._path(depth) or '.'} is {describe(value)}, which has no member {name}",
+                    f"{_cut(self._path(depth) or '.')} is {describe(value)}, which has no member "
+                    f"{_cut(name)}",
                     position=self.position,
                 )
             try:
                 value = from_claim(value[name])
             except KeyError:
                 raise ClaimMissingError(
-                    f"the claim {self._path(depth + 1)} is missing from the token",
+                    f"the claim {_cut(self._path(depth + 1))} is missing from the token",
                     position=self.position,
                 ) from None
         return value
