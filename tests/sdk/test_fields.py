@@ -116,6 +116,16 @@ def test_what_is_stored_as_a_list_or_a_map_is_one(kind, expected, value):
         assert caught.value.expected == expected
 
 
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**300])
+def test_stored_durations_fit_into_64_bits(value):
+    field = Field(name="f", type=FieldType.SIGNED_DURATION)
+    with pytest.raises(FieldError) as caught:
+        field.from_stored(value)
+    assert caught.value.received == "one of more than 292 years"
+    fitting = min(max(value, -(2**63)), 2**63 - 1)
+    assert field.from_stored(fitting) == fitting
+
+
 @pytest.mark.parametrize("value", ["90", 1.5, [1]], ids=["text", "float", "list"])
 def test_stored_durations_are_nanoseconds_or_refused(value):
     field = Field(name="f", type=FieldType.DURATION)

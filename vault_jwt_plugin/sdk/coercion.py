@@ -21,8 +21,8 @@ from vault_jwt_plugin.sdk.jsonutil import Number
 NS_PER_S = 1_000_000_000
 """Nanoseconds in a second."""
 
-_INT64_MAX = (1 << 63) - 1
-_INT64_MIN = -(1 << 63)
+INT64_MAX = (1 << 63) - 1
+INT64_MIN = -(1 << 63)
 
 # strconv.ParseBool.
 _BOOL_WORDS: dict[str, bool] = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
@@ -135,7 +135,7 @@ def to_int(raw: Any) -> int:
         raise UnfitError(_NOT_WHOLE)
     else:
         raise UnfitError(kind_of(raw))
-    if not _INT64_MIN <= value <= _INT64_MAX:
+    if not INT64_MIN <= value <= INT64_MAX:
         raise UnfitError("a number beyond 64 bits")
     return value
 
@@ -247,7 +247,7 @@ def to_signed_duration_ns(raw: Any) -> int:
         raise UnfitError(_NOT_WHOLE)
     else:
         raise UnfitError(kind_of(raw))
-    if not _INT64_MIN <= value <= _INT64_MAX:
+    if not INT64_MIN <= value <= INT64_MAX:
         raise UnfitError("one of more than 292 years")
     # Toward zero, as Go's conversion to int does: -1.5s is -1s.
     seconds = value // NS_PER_S if value >= 0 else -(-value // NS_PER_S)

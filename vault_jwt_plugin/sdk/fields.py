@@ -244,6 +244,8 @@ class Field:
             if not isinstance(value, kind):
                 raise FieldError(self.name, expected, coercion.kind_of(value))
         if self._info.is_duration and isinstance(value, int) and not isinstance(value, bool):
+            if not coercion.INT64_MIN <= value <= coercion.INT64_MAX:
+                raise FieldError(self.name, self._info.expected, "one of more than 292 years")
             return value
         return self.coerce(value)
 
