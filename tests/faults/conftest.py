@@ -54,7 +54,7 @@ def say(
     return printed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stand_in(ours: Plugin) -> Iterator[StandIn]:
     """A host without a server and one process of ours; each test makes its own mounts."""
     # A short path: it holds sockets.

@@ -82,7 +82,8 @@ def test_the_hosts_deadline_ends_a_request(mount: Mount):
     held = Held()
     with mount.storage.faulty(held, GET, key="role/demo"):
         reading = mount.begin("read", "role/demo", timeout_s=0.2)
-        assert reading.outcome() == failed("rpc error: DEADLINE_EXCEEDED: Deadline Exceeded")
+        # Whoever of the two notices first says it in its own words.
+        assert reading.outcome().body.startswith("rpc error: DEADLINE_EXCEEDED: ")
         assert held.cancelled.wait(FOLLOWED_S)
     held.released.set()
     assert mount.read("role/demo").status == 200
