@@ -11,7 +11,14 @@ import pytest
 
 from tests.jwt_auth.certs import Authority
 from vault_jwt_plugin.jwt_auth import trust
-from vault_jwt_plugin.jwt_auth.trust import BadCAError, Trust, client_context
+from vault_jwt_plugin.jwt_auth.trust import (
+    KEPT_FOR_S,
+    MAX_KEPT,
+    BadCAError,
+    KeptContexts,
+    Trust,
+    client_context,
+)
 
 CA_PEM, OTHER_PEM = Authority("a").pem, Authority("b").pem
 
@@ -101,3 +108,58 @@ def test_settings():
     assert not context.hostname_checks_common_name
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+class Making:
+    """Makes contexts, and counts them; the time is made up."""
+
+    def __init__(self):
+        self.made: list[Trust] = []
+        self.now = 1000.0
+        self.contexts = KeptContexts(self.make, monotonic=lambda: self.now)
+
+    def make(self, wanted):
+        self.made.append(wanted)
+        return client_context(wanted)
+
+
+def test_the_systems_roots_are_read_once_in_a_while(monkeypatch, tmp_path):
+    (tmp_path / "roots.pem").write_text(CA_PEM)
+    monkeypatch.setattr(trust, "SYSTEM_FILES", (str(tmp_path / "roots.pem"),))
+    making = Making()
+    first = making.contexts.of(Trust())
+    making.now += KEPT_FOR_S - 1
+    assert making.contexts.of(Trust()) is first
+    (tmp_path / "roots.pem").write_text(OTHER_PEM)
+    making.now += 1
+    assert names(first) == ["a"]
+    assert names(making.contexts.of(Trust())) == ["b"]
+    assert len(making.made) == 2
+
+
+def test_what_differs_shares_nothing(monkeypatch, tmp_path):
+    making = Making()
+    plain = making.contexts.of(Trust())
+    named = making.contexts.of(Trust(server_names=("a",)))
+    assert plain.check_hostname
+    assert not named.check_hostname
+    (tmp_path / "roots.pem").write_text(CA_PEM)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    assert names(making.contexts.of(Trust())) == ["a"]
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    making.contexts.of(Trust())
+    assert len(making.made) == 4
+
+
+def test_a_ca_of_the_configuration_is_read_each_time():
+    making = Making()
+    assert making.contexts.of(Trust(ca_pem=CA_PEM)) is not making.contexts.of(Trust(ca_pem=CA_PEM))
+    with pytest.raises(BadCAError):
+        making.contexts.of(Trust(ca_pem="x"))
+
+
+def test_kept_contexts_are_bounded():
+    making = Making()
+    for number in range(3 * MAX_KEPT):
+        making.contexts.of(Trust(server_names=(str(number),)))
+    assert len(making.contexts._kept) <= MAX_KEPT

@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from vault_jwt_plugin.jwt_auth.trust import client_context
+from vault_jwt_plugin.jwt_auth.trust import KeptContexts
 
 if TYPE_CHECKING:
     import ssl
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import requests
 
     from vault_jwt_plugin.jwt_auth.trust import Trust
+
+
+# Of the process: one for each mount would cost a megabyte for each.
+_contexts = KeptContexts()
 
 
 class Connections:
@@ -40,10 +44,10 @@ class Connections:
         """What sends over them.
 
         Raises:
-            BadCAError: as `trust.client_context`.
+            BadCAError: as `trust.KeptContexts.of`.
         """
         if self._adapter is None:
-            self._adapter = _Adapter(client_context(self._trust), self._sockets)
+            self._adapter = _Adapter(_contexts.of(self._trust), self._sockets)
         return self._adapter
 
     def shut_down(self) -> None:

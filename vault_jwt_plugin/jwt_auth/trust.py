@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import os
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.peer import enforce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SYSTEM_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -30,6 +35,12 @@ SYSTEM_DIRECTORIES = ("/etc/ssl/certs", "/etc/pki/tls/certs")
 
 MAX_CA_PEM_CHARS = 4 * 1024 * 1024
 """Longest CA PEM, in characters."""
+
+KEPT_FOR_S = 600.0
+"""How long the system's roots are used as they were read, in seconds; in Go it is for ever."""
+
+MAX_KEPT = 8
+"""Settings with the system's roots that are kept at one time, about 1 MB each."""
 
 
 class BadCAError(ValueError):
@@ -85,6 +96,47 @@ def client_context(trust: Trust) -> ssl.SSLContext:
     if not context.cert_store_stats()["x509"]:
         raise BadCAError
     return context
+
+
+class KeptContexts:
+    """Client contexts, of which those with the system's roots are kept for a while.
+
+    To read some 140 roots takes 85 ms of a processor: too much for every login that asks a
+    provider's API, and for logins that wait for that processor. Used by many threads.
+
+    Args:
+        make: see `client_context`.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Trust], ssl.SSLContext] = client_context,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make = make
+        self._monotonic = monotonic
+        self._kept: dict[tuple[Trust, str | None, str | None], tuple[float, ssl.SSLContext]] = {}
+
+    def of(self, trust: Trust) -> ssl.SSLContext:
+        """The settings for connections to whom is trusted; not to be changed.
+
+        Raises:
+            BadCAError: as `client_context`.
+        """
+        if trust.ca_pem:
+            return self._make(trust)
+        key = (trust, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        now = self._monotonic()
+        made_at, context = self._kept.get(key, (0.0, None))
+        if context is None or now - made_at >= KEPT_FOR_S:
+            # Two threads may both make it, and neither waits for the other.
+            context = self._make(trust)
+            if len(self._kept) >= MAX_KEPT:
+                self._kept = {}
+            self._kept[key] = (now, context)
+        return context
 
 
 def _load_system_roots(context: ssl.SSLContext) -> None:
