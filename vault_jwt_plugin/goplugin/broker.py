@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 
 from vault_jwt_plugin import rpc
+from vault_jwt_plugin.goplugin.brokered import BrokeredChannel
 from vault_jwt_plugin.goplugin.errors import BrokerError
 from vault_jwt_plugin.goplugin.tls import SERVER_NAME
 from vault_jwt_plugin.pb import plugin_pb2
@@ -43,7 +44,7 @@ class Broker:
         self._wait_s = wait_s
         self._announced: dict[int, asyncio.Future[plugin_pb2.ConnInfo]] = {}
 
-    async def dial(self, service_id: int) -> rpc.Channel:
+    async def dial(self, service_id: int) -> BrokeredChannel:
         """Connect to what the host serves under this number; once for each number.
 
         Raises:
@@ -61,13 +62,18 @@ class Broker:
             ) from error
         finally:
             self._announced.pop(service_id, None)
-        try:
+        address = _address(info)
+
+        async def connect() -> rpc.Channel:
             return await rpc.Channel.connect(
-                _address(info),
+                address,
                 tls=self._tls,
                 server_hostname=SERVER_NAME,
                 timeout_s=_CONNECT_TIMEOUT_S,
             )
+
+        try:
+            return BrokeredChannel(await connect(), connect)
         except rpc.RPCError as error:
             raise BrokerError(
                 f"connection {service_id} to the host failed: {error.message}",
