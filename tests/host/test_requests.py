@@ -414,6 +414,7 @@ def test_request_fields():
             connection=request.connection,
             auth=request.auth,
             unauthenticated=request.unauthenticated,
+            size=request.size,
             data=request.data,
         )
 
@@ -445,6 +446,7 @@ def test_request_fields():
         "connection": None,
         "auth": None,
         "unauthenticated": True,
+        "size": len("null"),
         "data": {},
     }
 
@@ -487,6 +489,25 @@ def test_body_too_large(monkeypatch):
         host = Host(ToyBackend)
         await host.setup()
         reply = await host.request("update", "login", data='{"user":"bob"}')
+        assert json.loads(reply.response.data) == {
+            "error": "request body has more than 10 characters"
+        }
+
+    run(go)
+
+
+@pytest.mark.parametrize(
+    ("operation", "unauthenticated"),
+    [("update", True), ("alias-lookahead", False), ("resolve-role", False)],
+)
+def test_a_body_that_nobody_needs_a_token_for_is_smaller(monkeypatch, operation, unauthenticated):
+    monkeypatch.setattr("vault_jwt_plugin.host.request.MAX_OPEN_DATA_CHARS", 10)
+
+    async def go():
+        host = Host(ToyBackend)
+        await host.setup()
+        data = '{"user":"bob"}'
+        reply = await host.request(operation, "login", data=data, unauthenticated=unauthenticated)
         assert json.loads(reply.response.data) == {
             "error": "request body has more than 10 characters"
         }

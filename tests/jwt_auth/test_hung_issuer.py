@@ -10,10 +10,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.jwt_auth import tokens
+from tests.jwt_auth.cel_mounted import CELMounted
 from tests.jwt_auth.loopback import Server
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.waiting import MAX_LARGE_CHARS, SMALL_CHARS
 from vault_jwt_plugin.sdk import Operation, Response, StorageEntry
 
 WAITING = 100
@@ -43,6 +45,53 @@ def logins_of(mounted, jwt):
         answer = mounted.start(Operation.UPDATE, "login", {"role": "demo", "jwt": jwt})
         assert isinstance(answer, Response)
     return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("path", ["login", "cel/login"])
+def test_large_logins_that_wait_are_bounded_together(path):
+    """Unknown kid, unknown keys: whoever has no token of ours could fill the memory with them."""
+    url = "https://issuer/keys"
+    header = tokens.b64url(json.dumps({"alg": "RS256", "kid": "b"}).encode())
+    large = f"{header}.{'A' * SMALL_CHARS}.{tokens.b64url(bytes(256))}"
+    room = MAX_LARGE_CHARS // (len(json.dumps({"role": "demo", "jwt": large})) - 2)
+
+    async def scenario():
+        async with CELMounted() as mounted:
+            mounted.fetcher.documents[url] = {
+                "keys": [tokens.public_jwk(tokens.key_for("RS256"), kid="a")]
+            }
+            await mounted.configure()
+            await mounted.write("config", {"jwks_url": url})
+            await mounted.write("role/demo", ROLE)
+            ours = tokens.token(CLAIMS, header={"kid": "a"})
+            for known in (False, True):
+                if known:
+                    mounted.now += 60
+                else:
+                    # The fetch of the write is not over yet.
+                    mounted.backend._mount.invalidate("config")
+                gate = mounted.fetcher.gate = asyncio.Event()
+
+                def login(jwt):
+                    data = {"role": "demo", "jwt": jwt}
+                    return asyncio.create_task(mounted.ask(Operation.UPDATE, path, data))
+
+                waiting = [login(large) for _ in range(room)]
+                one_more = login(large)
+                with pytest.raises(LoginDenied, match="too many large logins") as denied:
+                    await one_more
+                assert denied.value.code == "keys_unavailable"
+                small = login(ours)
+                gate.set()
+                mounted.fetcher.gate = None
+                assert (await small).auth.alias.name
+                codes = {
+                    each.code for each in await asyncio.gather(*waiting, return_exceptions=True)
+                }
+                assert codes == {"key_unknown"}
+                assert mounted.backend._mount.waiting.chars == 0
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("source", ["jwks_url", "jwks_pairs", "oidc_discovery_url"])

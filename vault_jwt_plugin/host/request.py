@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 MAX_DATA_CHARS = 16 * 1024 * 1024
 """Largest request body that is decoded, in characters; hosts pass on up to 32 MiB."""
 
+MAX_OPEN_DATA_CHARS = 4 * 1024 * 1024
+"""The same where the caller needs no token: what is done to a body of 16 MiB, whatever is in it,
+holds up everybody for up to a second. A token is of 1 MiB at most."""
+
 MAX_DATA_VALUES = 20_000
 """Commas and brackets in a request body that is decoded: a bound of its values. Of numbers alone
 16 MiB hold millions, which take seconds; an unauthenticated caller would hold up everybody."""
@@ -29,6 +33,8 @@ OPERATIONS: Mapping[str, Operation] = {operation.value: operation for operation 
 """Operation by its name on the wire."""
 
 _NO_DATA: Mapping[str, Any] = MappingProxyType({})
+# What hosts ask on behalf of a login, without saying that it needs no token.
+_OF_LOGINS = frozenset((Operation.ALIAS_LOOKAHEAD, Operation.RESOLVE_ROLE))
 
 
 class RequestDataError(UserError):
@@ -67,8 +73,16 @@ class RequestView:
         """
         data = self._data
         if data is None:
-            data = self._data = _decode(self._message.data)
+            is_open = self._message.unauthenticated or self.operation in _OF_LOGINS
+            data = self._data = _decode(
+                self._message.data, MAX_OPEN_DATA_CHARS if is_open else MAX_DATA_CHARS
+            )
         return data
+
+    @property
+    def size(self) -> int:
+        """Of the body or query, in characters."""
+        return len(self._message.data)
 
     @property
     def mount_point(self) -> str:
@@ -124,11 +138,11 @@ class RequestView:
         return self._message.unauthenticated
 
 
-def _decode(text: str) -> Mapping[str, Any]:
+def _decode(text: str, max_chars: int = MAX_DATA_CHARS) -> Mapping[str, Any]:
     if text in ("null", ""):
         return _NO_DATA
-    if len(text) > MAX_DATA_CHARS:
-        raise RequestDataError(f"request body has more than {MAX_DATA_CHARS} characters")
+    if len(text) > max_chars:
+        raise RequestDataError(f"request body has more than {max_chars} characters")
     if len(text) > _UNCOUNTED_CHARS and sum(map(text.count, ",[{")) > MAX_DATA_VALUES:
         raise RequestDataError(f"request body has more than {MAX_DATA_VALUES} commas and brackets")
     try:

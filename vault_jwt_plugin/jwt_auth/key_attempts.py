@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.jws import JoseHeader
     from vault_jwt_plugin.jwt_auth.key_sources import KeySource
     from vault_jwt_plugin.jwt_auth.keys import VerificationKey
+    from vault_jwt_plugin.jwt_auth.waiting import WaitingRoom
     from vault_jwt_plugin.sdk import MaybeAwaitable
 
 T = TypeVar("T")
@@ -24,6 +25,9 @@ def with_keys(
     source: KeySource,
     header: JoseHeader,
     check: Callable[[Sequence[VerificationKey]], T],
+    *,
+    room: WaitingRoom,
+    size: int,
 ) -> MaybeAwaitable[T]:
     """Run `check` with the candidates for a token; at once if they are known.
 
@@ -31,19 +35,21 @@ def with_keys(
         source: of the mount's configuration.
         header: of the token.
         check: raises LoginDenied with one of `REFETCHABLE` where other keys might help.
+        room: where to wait for keys.
+        size: of the request, in characters.
 
     Raises:
-        LoginDenied: as `check` says, or the keys can't be had.
+        LoginDenied: as `check` says, the keys can't be had, or there is no room to wait.
     """
     keys = source.candidates(header)
     if not isinstance(keys, Sequence):
-        return _fetching(source, header, check, keys)
+        return _fetching(source, header, check, keys, room, size)
     try:
         return check(keys)
     except LoginDenied as denied:
         if denied.code not in REFETCHABLE:
             raise
-        return _refetching(source, header, check, denied, keys)
+        return _refetching(source, header, check, denied, keys, room, size)
 
 
 async def newer_keys(
@@ -75,14 +81,16 @@ async def _fetching(
     header: JoseHeader,
     check: Callable[[Sequence[VerificationKey]], T],
     fetching: Awaitable[Sequence[VerificationKey]],
+    room: WaitingRoom,
+    size: int,
 ) -> T:
-    keys = await fetching
+    keys = await room.wait(fetching, size)
     try:
         return check(keys)
     except LoginDenied as denied:
         if denied.code not in REFETCHABLE:
             raise
-        return await _refetching(source, header, check, denied, keys)
+        return await _refetching(source, header, check, denied, keys, room, size)
 
 
 async def _refetching(
@@ -91,8 +99,10 @@ async def _refetching(
     check: Callable[[Sequence[VerificationKey]], T],
     denied: LoginDenied,
     tried: Sequence[VerificationKey],
+    room: WaitingRoom,
+    size: int,
 ) -> T:
-    keys = await newer_keys(source, header, tried)
+    keys = await room.wait(newer_keys(source, header, tried), size)
     if keys is None:
         raise denied
     return check(keys)

@@ -23,6 +23,7 @@ from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.jwt_auth.role_list import RoleList
 from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
+from vault_jwt_plugin.jwt_auth.waiting import WaitingRoom
 from vault_jwt_plugin.sdk import CIDRError, ReadOnlyError, UserError
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Mount:
         key_archive: copies of fetched keys in storage.
         writable: whether this node is known to be able to write; False until asked.
         counters: what happened here.
+        waiting: where large logins wait for keys.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Mount:
         self.logger = context.logger
         self.writable = False
         self.counters = Counters(clock=context.clock)
+        self.waiting = WaitingRoom()
         self._make_key_source = make_key_source
         self._pod = pod
         self._keys: tuple[Config, KeySource] | None = None

@@ -245,6 +245,8 @@ class CELLoginPath:
                 audiences=prepared.audiences,
                 leeways=prepared.leeways,
             )[0],
+            room=self._mount.waiting,
+            size=request.size,
         )
         if inspect.isawaitable(claims):
             return self._grant_later(request, claims, prepared)

@@ -176,7 +176,7 @@ class LoginPath:
         source: KeySource,
         fetching: Awaitable[Sequence[VerificationKey]],
     ) -> Response:
-        keys = await fetching
+        keys = await self._mount.waiting.wait(fetching, attempt.request.size)
         try:
             answer = self._grant(attempt, keys)
             return answer if isinstance(answer, Response) else await answer
@@ -192,7 +192,8 @@ class LoginPath:
         denied: LoginDenied,
         tried: Sequence[VerificationKey],
     ) -> Response:
-        keys = await newer_keys(source, attempt.token.header, tried)
+        newer = newer_keys(source, attempt.token.header, tried)
+        keys = await self._mount.waiting.wait(newer, attempt.request.size)
         if keys is None:
             raise denied
         answer = self._grant(attempt, keys)

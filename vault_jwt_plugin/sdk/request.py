@@ -133,6 +133,10 @@ class Request(Protocol):
         """
 
     @property
+    def size(self) -> int:
+        """Of the body or query, in characters: what a request that waits keeps."""
+
+    @property
     def mount_point(self) -> str:
         """API path of the mount with namespace, e.g. `ns1/auth/jwt/`."""
 

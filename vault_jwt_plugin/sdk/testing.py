@@ -127,6 +127,11 @@ class FakeRequest:
     auth: Auth | None = None
     unauthenticated: bool = False
 
+    @property
+    def size(self) -> int:
+        """Of the body, in characters of JSON."""
+        return len(jsonutil.dumps(self.data))
+
 
 def make_context(
     *,
