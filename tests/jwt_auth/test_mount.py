@@ -273,6 +273,17 @@ def test_key_sources_live_as_long_as_their_configuration():
     run(scenario)
 
 
+def test_static_keys_of_the_past_take_no_memory():
+    async def scenario(mounted):
+        await mounted.configure()
+        for _ in range(3):
+            await mounted.login()
+            await mounted.configure()
+        assert mounted.backend._mount._closing == set()
+
+    run(scenario)
+
+
 def test_a_retired_key_source_is_closed_in_time(monkeypatch):
     monkeypatch.setattr("vault_jwt_plugin.jwt_auth.mount.RETIRED_S", 0.0)
 

@@ -20,6 +20,7 @@ from vault_jwt_plugin.jwt_auth.configured_keys import origins
 from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
+from vault_jwt_plugin.jwt_auth.key_sources import StaticKeys
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.jwt_auth.role_list import RoleList
 from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
@@ -300,6 +301,9 @@ class Mount:
         if self._keys is not None:
             source = self._keys[1]
             self._keys = None
+            if isinstance(source, StaticKeys):
+                # Nothing of them is to be ended: whoever still verifies with them holds them.
+                return
             task = asyncio.get_running_loop().create_task(self._close_later(source))
             self._closing.add(task)
             task.add_done_callback(self._closed)
