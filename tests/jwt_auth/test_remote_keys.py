@@ -251,6 +251,24 @@ def test_a_store_that_fails_is_no_fault_of_the_login(caplog):
     run(scenario())
 
 
+def test_a_store_that_hangs_holds_up_no_login_that_the_issuer_serves():
+    async def scenario():
+        started = Started("a", issuer=key_set("a", "b"))
+        given_up = asyncio.Event()
+
+        async def load():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.set()
+
+        started.archive.load = load
+        assert await started.login() == ["a"]
+        assert given_up.is_set()
+
+    run(scenario())
+
+
 def test_storage_is_asked_once_in_a_cooldown():
     async def scenario():
         started = Started()

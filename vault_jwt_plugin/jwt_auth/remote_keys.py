@@ -293,12 +293,26 @@ class RemoteKeys:
     async def _recover(self, store: KeyStore) -> None:
         """Have keys: the issuer's if it answers soon, else the stored ones, else the issuer's."""
         fetching = self._fetching
-        stored = await store.load()
+        stored = await self._loaded(store, fetching)
         usable = stored is not None and self._age(stored) < self._policy.trusted_for_s
         if fetching is not None:
             await asyncio.wait([fetching], timeout=PATIENCE_S if usable else None)
         if stored is not None and usable and not self._is_trusted():
             self._adopt(stored)
+
+    async def _loaded(
+        self, store: KeyStore, fetching: asyncio.Task[None] | None
+    ) -> StoredKeys | None:
+        """What is stored; None also when it is late: a storage that hangs holds up no login."""
+        loading = asyncio.ensure_future(store.load())
+        try:
+            if fetching is not None:
+                await asyncio.wait([loading, fetching], return_when=asyncio.FIRST_COMPLETED)
+            if self._is_trusted() and not loading.done():
+                return None
+            return await loading
+        finally:
+            loading.cancel()
 
     def _adopt(self, stored: StoredKeys) -> None:
         now = self._monotonic()
