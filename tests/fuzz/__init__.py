@@ -1,0 +1,1 @@
+"""Fuzzing of everything that peers send: targets, seeds, and what drives them."""
