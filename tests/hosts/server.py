@@ -78,6 +78,8 @@ class DevServer:
             with raft its data. A real path without symbolic links, as hosts demand. Short, since
             the sockets of plugins lie in it.
         client: Requests as root; valid once started.
+        ready: What `sys/health` says once it serves: 200 = active, 429 = a standby, which a node
+            of a cluster may also become.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class DevServer:
         log_level: str = "debug",
         settings: Sequence[str] = (),
         wrapper: Sequence[str] = (),
+        leader: DevServer | None = None,
     ) -> None:
         """Make the folder; start nothing.
 
@@ -102,6 +105,7 @@ class DevServer:
             log_level: The host's and so its plugins' log level.
             settings: More lines of its configuration.
             wrapper: A command that becomes the host's, which follows it: `unshare --mount`.
+            leader: A running node of the raft cluster that it joins; None = it stands alone.
         """
         self.host = host
         self.storage = storage
@@ -109,6 +113,8 @@ class DevServer:
         self.log_level = log_level
         self.settings = tuple(settings)
         self.wrapper = tuple(wrapper)
+        self.leader = leader
+        self.ready = {200} if leader is None else {200, 429}
         self.folder = Path(tempfile.mkdtemp(prefix="vjp-")).resolve()
         self.plugins = self.folder / "plugins"
         self.temporary = self.folder / "tmp"
@@ -124,6 +130,7 @@ class DevServer:
         self.root_token = ""
         self.unseal_key = ""
         self.port = 0
+        self.cluster_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -197,7 +204,8 @@ class DevServer:
             HostFailedError: It ended, or was not ready in time.
         """
         for attempt in range(3):
-            self.port = free_port()
+            # The other nodes of a cluster know it by the second one.
+            self.port, self.cluster_port = free_port(), free_port()
             self._launch()
             try:
                 self._wait_ready({200} if self.storage == "inmem" else {501, 503})
@@ -219,11 +227,17 @@ class DevServer:
         self.unseal()
 
     def unseal(self) -> None:
-        """Unseal a server that keeps its data, and wait until it is active."""
+        """Unseal a server that keeps its data, and wait until it serves."""
         self.client.must("PUT", "sys/unseal", {"key": self.unseal_key})
-        self._wait_ready({200})
+        self._wait_ready(self.ready)
 
     def _initialise(self) -> None:
+        if self.leader is not None:
+            self.root_token, self.unseal_key = self.leader.root_token, self.leader.unseal_key
+            joined = {"leader_api_addr": self.leader.client.address}
+            self.client.with_token(None).must("POST", "sys/storage/raft/join", joined)
+            self.unseal()
+            return
         request = {"secret_shares": 1, "secret_threshold": 1}
         answer = self.client.with_token(None).must("PUT", "sys/init", request).body
         self.root_token = answer["root_token"]
@@ -237,17 +251,24 @@ class DevServer:
                 # The default is tuned for slow networks: an election would take 5 s.
                 'storage "raft" {',
                 f'  path = "{self.folder / "data"}"',
-                '  node_id = "one"',
+                f'  node_id = "{self.folder.name}"',
                 "  performance_multiplier = 1",
+                # A node that joined may vote at the next of these: every 10 s otherwise.
+                '  autopilot_reconcile_interval = "1s"',
+                '  autopilot_update_interval = "500ms"',
                 "}",
             ]
         if self.storage == "file":
             lines.append(f'storage "file" {{ path = "{self.folder / "data"}" }}')
         if self.storage != "inmem":
             lines += [
-                f'listener "tcp" {{ address = "127.0.0.1:{self.port}"\n tls_disable = true }}',
+                'listener "tcp" {',
+                f'  address = "127.0.0.1:{self.port}"',
+                f'  cluster_address = "127.0.0.1:{self.cluster_port}"',
+                "  tls_disable = true",
+                "}",
                 f'api_addr = "http://127.0.0.1:{self.port}"',
-                f'cluster_addr = "https://127.0.0.1:{free_port()}"',
+                f'cluster_addr = "https://127.0.0.1:{self.cluster_port}"',
             ]
         if self.host.family == "bao":
             # OpenBao has no mlock, and says so about a setting for it.
