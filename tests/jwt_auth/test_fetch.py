@@ -371,8 +371,13 @@ def test_as_much_as_allowed():
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
-        (answering(b"<html>"), "its answer is not JSON: it is not JSON"),
-        (answering(b""), "its answer is not JSON: it is not JSON"),
+        (
+            answering(b"\n<html>"),
+            "its answer is not JSON: it begins with '<' like HTML; is it a login or error page?",
+        ),
+        (answering(b"{"), "its answer is not JSON: it can't be parsed"),
+        (answering(b""), "its answer is not JSON: it is empty"),
+        (answering(b"\r\n"), "its answer is not JSON: it is empty"),
         (answering(b"\xff"), "its answer is not JSON: it is not UTF-8"),
         (answering(b"[" * 9999), "its answer is not JSON: it is nested deeper than 64 levels"),
         (answering(b'{"a":1,"a":2}'), "its answer is not JSON: it holds a member twice"),
@@ -381,7 +386,7 @@ def test_as_much_as_allowed():
             "its answer is compressed in a way not asked for",
         ),
     ],
-    ids=["html", "empty", "not utf-8", "deep", "duplicate", "brotli"],
+    ids=["html", "cut", "empty", "blank", "not utf-8", "deep", "duplicate", "brotli"],
 )
 def test_not_json(script, problem):
     with Server(script) as server:
@@ -480,20 +485,30 @@ UNTRUSTED = (
     "its certificate is not trusted ({}); give the certificate of the CA that issued it "
     "(jwks_ca_pem, oidc_discovery_ca_pem)"
 )
+OUT_OF_DATE = (
+    "its certificate is not trusted ({}); it or one of its CAs has to be renewed, or this "
+    "machine's clock is wrong"
+)
 
 
 @pytest.mark.parametrize(
-    ("certificate", "reason"),
+    ("certificate", "problem"),
     [
-        (STRANGER.issue("127.0.0.1"), "unable to get local issuer certificate"),
-        (CA.issue("127.0.0.1", expired=True), "certificate has expired"),
+        (
+            STRANGER.issue("127.0.0.1"),
+            UNTRUSTED.format("unable to get local issuer certificate"),
+        ),
+        (
+            CA.issue("127.0.0.1", expired=True),
+            OUT_OF_DATE.format("certificate has expired"),
+        ),
     ],
     ids=["another CA", "expired"],
 )
-def test_untrusted(certificate, reason):
+def test_untrusted(certificate, problem):
     with Server(answering({}), certificate=certificate) as server:
         error = failure(server.url())
-    assert (error.code, error.message) == ("tls_untrusted", text(server, UNTRUSTED.format(reason)))
+    assert (error.code, error.message) == ("tls_untrusted", text(server, problem))
 
 
 def test_a_ca_given_is_the_only_one_trusted(monkeypatch, tmp_path):
@@ -528,7 +543,12 @@ def test_a_certificate_for_another_name(certificate, named):
         error = failure(server.url(host=named))
     assert (error.code, error.message) == (
         "tls_name",
-        text(server, "its certificate is for another name; check the URL's host", host=named),
+        text(
+            server,
+            "its certificate is for another name; check the URL's host, or give the certificate's "
+            "name as override_allowed_server_names",
+            host=named,
+        ),
     )
 
 

@@ -48,6 +48,8 @@ _HEADERS = {
 }
 # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH (openssl/x509_vfy.h).
 _NAME_MISMATCHES = frozenset({62, 64})
+# X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED, of any certificate of the chain.
+_OUT_OF_DATE = frozenset({9, 10})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +296,17 @@ def _is_timeout(error: BaseException) -> bool:
 def _untrusted(cause: ssl.SSLCertVerificationError, url: str) -> FetchError:
     if cause.verify_code in _NAME_MISMATCHES:
         return fetch_error(
-            "tls_name", url, "its certificate is for another name; check the URL's host"
+            "tls_name",
+            url,
+            "its certificate is for another name; check the URL's host, or give the certificate's "
+            "name as override_allowed_server_names",
+        )
+    if cause.verify_code in _OUT_OF_DATE:
+        return fetch_error(
+            "tls_untrusted",
+            url,
+            f"its certificate is not trusted ({cause.verify_message}); it or one of its CAs has "
+            "to be renewed, or this machine's clock is wrong",
         )
     return fetch_error(
         "tls_untrusted",

@@ -296,7 +296,8 @@ class _Work:
         try:
             document = strict_json.loads(answer.body)
         except strict_json.StrictJSONError as error:
-            raise fetch_error("not_json", self._url, f"its answer is not JSON: {error}") from None
+            problem = f"its answer is not JSON: {_why_not(error, answer.body)}"
+            raise fetch_error("not_json", self._url, problem) from None
         return Document(
             json=document,
             digest=hashlib.sha256(answer.body).digest(),
@@ -311,6 +312,17 @@ class _Work:
             get = self._get
         if get is not None:
             get.abort()
+
+
+def _why_not(error: strict_json.StrictJSONError, body: bytes) -> str:
+    """What is wrong with a document, in words that tell the usual mistakes apart."""
+    if not body.strip():
+        return "it is empty"
+    if error.code != "syntax":
+        return str(error)
+    if body.lstrip().startswith(b"<"):
+        return "it begins with '<' like HTML; is it a login or error page?"
+    return "it can't be parsed"
 
 
 def max_age_s(cache_control: str) -> int | None:
