@@ -308,7 +308,11 @@ COERCION = 'Field validation failed: error converting input for field "{}": expe
             {"a": "hush"},
             "comma-separated text or a list of texts, got an object",
         ),
-        ("bound_claims", "hush", "an object, got text"),
+        (
+            "bound_claims",
+            "hush",
+            "an object, got text; in a command, send the whole request as JSON (write PATH @FILE)",
+        ),
         ("user_claim", ["hush"], "text, got a list"),
         (
             "user_claim_json_pointer",

@@ -194,6 +194,8 @@ REJECT: list[tuple[FieldType, Any, Any, Any]] = [
     (FieldType.SIGNED_DURATION, {}, _DURATION, "an object"),
 ]
 
+OBJECT_HINT = "; in a command, send the whole request as JSON (write PATH @FILE)"
+
 
 def _id(row):
     return f"{row[0].value}-{str(row[1])[:24]!r}-{type(row[1]).__name__}"
@@ -216,6 +218,7 @@ def test_refuses_naming_field_and_kinds_only(kind, raw, expected, received):
     assert error.message == (
         'Field validation failed: error converting input for field "the_field": '
         f"expected {expected}, got {received}"
+        + (OBJECT_HINT if kind is FieldType.MAP and isinstance(raw, str) else "")
     )
 
 

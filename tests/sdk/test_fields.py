@@ -41,8 +41,17 @@ def test_undeclared_name_is_the_authors_fault():
 
 
 def test_first_unfit_field_is_named():
-    with pytest.raises(FieldError, match=r'field "claims": expected an object, got text$'):
-        FieldData(FIELDS, {"name": "x", "claims": "{}"})
+    with pytest.raises(FieldError, match=r'field "claims": expected an object, got a number$'):
+        FieldData(FIELDS, {"name": "x", "claims": 1})
+
+
+def test_text_for_an_object_is_a_commands_usual_mistake():
+    with pytest.raises(FieldError) as caught:
+        FieldData(FIELDS, {"claims": "{}"})
+    assert caught.value.message == (
+        'Field validation failed: error converting input for field "claims": expected an object, '
+        "got text; in a command, send the whole request as JSON (write PATH @FILE)"
+    )
 
 
 def test_two_fields_of_one_name():

@@ -61,11 +61,13 @@ class UnfitError(Exception):
 
     Attributes:
         received: what was received instead, in words and without the value.
+        hint: what to do instead; empty where that is plain.
     """
 
-    def __init__(self, received: str) -> None:
+    def __init__(self, received: str, *, hint: str = "") -> None:
         super().__init__(received)
         self.received = received
+        self.hint = hint
 
 
 def kind_of(raw: Any) -> str:
@@ -182,6 +184,10 @@ def to_map(raw: Any) -> dict[str, Any] | None:
                 raise UnfitError(f"a list that holds {kind_of(item)}")
             merged.update(item)
         return merged
+    if isinstance(raw, str):
+        # `vault write PATH name='{...}'` looks as if it could work, and sends text.
+        hint = "in a command, send the whole request as JSON (write PATH @FILE)"
+        raise UnfitError(kind_of(raw), hint=hint)
     raise UnfitError(kind_of(raw))
 
 

@@ -139,10 +139,10 @@ class FieldError(UserError):
 
     code = "field_invalid"
 
-    def __init__(self, name: str, expected: str, received: str) -> None:
+    def __init__(self, name: str, expected: str, received: str, *, hint: str = "") -> None:
         super().__init__(
             f'Field validation failed: error converting input for field "{name}": '
-            f"expected {expected}, got {received}"
+            f"expected {expected}, got {received}{hint and f'; {hint}'}"
         )
         self.field = name
         self.expected = expected
@@ -209,7 +209,8 @@ class Field:
         try:
             return self._info.coerce(raw)
         except UnfitError as unfit:
-            raise FieldError(self.name, self._info.expected, unfit.received) from None
+            expected = self._info.expected
+            raise FieldError(self.name, expected, unfit.received, hint=unfit.hint) from None
 
     def default_or_zero(self) -> Any:
         """The declared default, or the type's zero value (SDK `DefaultOrZero`)."""
