@@ -240,7 +240,14 @@ PRIVATE_PROBLEM = "it is a private key; give the public key, and replace this on
     [
         ("", "it is empty"),
         (" \n", "it is empty"),
-        ("hello", "it is no PEM: there is no '-----BEGIN' line"),
+        (
+            "rsa.pem",
+            "it is no PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file",
+        ),
+        (
+            ' {"kty":"RSA","n":"AQ","e":"AQAB"}',
+            "it is JSON, no PEM: convert the JWK, or give the URL of its set as jwks_url",
+        ),
         (
             RSA_PEM.replace("\n", "\\n"),
             "it is no PEM: its line breaks are written as backslash and n",
@@ -309,7 +316,8 @@ PRIVATE_PROBLEM = "it is a private key; give the public key, and replace this on
     ids=[
         "empty",
         "blank",
-        "text",
+        "a file's name",
+        "jwk",
         "escaped newlines",
         "labels differ",
         "one line",

@@ -303,11 +303,14 @@ async def write_over(mounted, before, sent):
         assert mounted.storage.entries == kept
 
 
+NO_BEGIN = "it is no PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file"
+
+
 @pytest.mark.parametrize(
     ("pems", "text"),
     [
-        (["hush"], "it is no PEM: there is no '-----BEGIN' line"),
-        ([PEM, "hush"], "it is no PEM: there is no '-----BEGIN' line"),
+        (["hush"], NO_BEGIN),
+        ([PEM, "hush"], NO_BEGIN),
         (
             [PEM.replace("MII", "AAA")],
             "its PEM block holds neither a public key nor a certificate",
@@ -454,7 +457,10 @@ def test_keys_that_could_not_be_had_are_there_later():
             {"jwks_url": ["hush"]},
             'converting input for field "jwks_url": expected text, got a list',
         ),
-        ({"provider_config": "hush"}, '"provider_config": expected an object, got text'),
+        (
+            {"provider_config": "{}"},
+            "got text; in a command, send the whole request as JSON (write PATH @FILE)",
+        ),
         ({"namespace_in_state": "hush"}, "expected a boolean (true or false), got text"),
         ({"oidc_client_secret": {"hush": 1}}, "expected text, got an object"),
     ],
@@ -623,8 +629,23 @@ def test_many_unusable_keys_are_counted():
         mounted.fetcher.documents[JWKS_URL] = {"keys": [{}] * 22}
         await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})
         warnings = (await mounted.ask(Operation.READ, "config")).warnings
-        assert len(warnings) == 21
+        assert len(warnings) == 22
         assert warnings[-1] == f'2 more keys of "{JWKS_URL}" are not used'
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("keys", [[], [{"kty": "oct", "k": "hush"}]], ids=["none", "unusable"])
+def test_a_set_that_verifies_nothing_is_a_warning(keys):
+    async def scenario(mounted):
+        mounted.fetcher.documents[JWKS_URL] = {"keys": keys}
+        await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})
+        response = await mounted.ask(Operation.READ, "config")
+        assert response.data["status"] == "valid"  # as the builtin methods say
+        assert len(response.warnings) == 1 + len(keys)
+        assert response.warnings[0] == (
+            f'"{JWKS_URL}" holds no usable key: no token can be verified with it'
+        )
 
     run(scenario)
 

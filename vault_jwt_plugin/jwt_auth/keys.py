@@ -298,7 +298,9 @@ def _no_block(pem: str) -> str:
         return "it is no PEM: its line breaks are written as backslash and n"
     if "-----BEGIN " in pem:
         return "it is no PEM: its BEGIN and END lines do not fit or are not lines of their own"
-    return "it is no PEM: there is no '-----BEGIN' line"
+    if pem.lstrip().startswith("{"):
+        return "it is JSON, no PEM: convert the JWK, or give the URL of its set as jwks_url"
+    return "it is no PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file"
 
 
 def _public_key(der: bytes, label: str) -> object:

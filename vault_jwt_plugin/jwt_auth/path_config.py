@@ -185,6 +185,8 @@ def _warnings(status: KeySourceStatus) -> Iterator[str]:
             yield f"the keys can't be fetched: {part.last_error.message}"
         elif part.fetched_at is None and part.url:
             yield f"the keys of {part.url} have not been fetched yet; read again in a moment"
+        elif not part.keys and part.url and part.expires_in_s != 0:
+            yield f"{part.url} holds no usable key: no token can be verified with it"
         for key in part.unusable[:MAX_LISTED]:
             yield f"key {key.position} of {part.url} is not used: {key.reason}"
         if more := part.unusable[MAX_LISTED:]:
