@@ -27,6 +27,7 @@ _CLAIMS = {
     "projects": [{"id": "p1"}],
 }
 _NOW_NS = 1700000005120456789
+CANT = "the role's token_policies can't be made"
 
 
 def render(*policies, claims=_CLAIMS, **options):
@@ -83,7 +84,7 @@ def test_no_policies():
 def test_refused_names(claim, reason):
     with pytest.raises(TemplateError) as caught:
         render("ok", "{{ .c }}", claims={"c": claim})
-    assert caught.value.message == f"policy 2: {reason}"
+    assert caught.value.message == f"{CANT}: policy 2: {reason}"
     assert caught.value.policy == 2
     expected = "policy_template_failed" if claim == "\ud800" else "policy_name_refused"
     assert caught.value.code == expected
@@ -94,7 +95,7 @@ def test_a_cut_letter_is_refused_and_a_joined_one_is_not():
     with pytest.raises(TemplateError) as caught:
         render("{{ truncate 1 .name }}", claims=claims)
     assert caught.value.code == "policy_name_refused"
-    assert caught.value.message == "policy 1: the policy name is not UTF-8"
+    assert caught.value.message == f"{CANT}: policy 1: the policy name is not UTF-8"
     assert render("{{ slice .name 0 1 }}{{ slice .name 1 }}", claims=claims) == ("é",)
 
 
@@ -239,7 +240,7 @@ def test_a_missing_claim_is_named(template, reason):
     with pytest.raises(TemplateError) as caught:
         render(template)
     assert caught.value.code == "policy_template_claim_missing"
-    assert caught.value.message == f"policy 1, {reason}"
+    assert caught.value.message == f"{CANT}: policy 1, {reason}"
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_a_failed_evaluation_is_explained_without_values(template, reason):
         render("static", template, claims=claims)
     assert caught.value.code == "policy_template_failed"
     separator = ", " if reason.startswith("character") else ": "
-    assert caught.value.message == f"policy 2{separator}{reason}"
+    assert caught.value.message == f"{CANT}: policy 2{separator}{reason}"
     assert "s3cr3t" not in str(caught.value)
     assert "4711" not in str(caught.value)
 

@@ -13,6 +13,8 @@ from vault_jwt_plugin.jwt_auth.policy_templates import (
     TemplateSyntaxError,
 )
 
+CANT = "the role's token_policies can't be made"
+
 
 def render(*policies, claims):
     return PolicyTemplates.parse(policies).render(claims)
@@ -164,14 +166,16 @@ def test_evaluation_is_bounded(template, fits, exceeds, reason):
         render(template, claims={"c": exceeds, "s": text})
     assert caught.value.code == "policy_template_failed"
     separator = ", " if reason.startswith("character") else ": "
-    assert caught.value.message == f"policy 1{separator}{reason}"
+    assert caught.value.message == f"{CANT}: policy 1{separator}{reason}"
 
 
 def test_the_keys_of_a_map_are_sorted_within_the_bounds():
     template = "{{ range .rounds }}{{ range $.map }}{{ break }}{{ end }}{{ end }}"
     with pytest.raises(TemplateError) as caught:
         render(template, claims=_HOSTILE)
-    assert caught.value.message == "policy 1: evaluation handles more than 524288 characters"
+    assert caught.value.message == (
+        f"{CANT}: policy 1: evaluation handles more than 524288 characters"
+    )
 
 
 def test_bounds_hold_for_all_policies_of_a_login_together():
@@ -179,7 +183,7 @@ def test_bounds_hold_for_all_policies_of_a_login_together():
     render(template, template, claims={"c": [1] * 2500})
     with pytest.raises(TemplateError) as caught:
         render(template, template, claims={"c": [1] * 2501})
-    assert caught.value.message == "policy 2: range takes more than 5000 rounds"
+    assert caught.value.message == f"{CANT}: policy 2: range takes more than 5000 rounds"
 
 
 def test_the_depth_of_printed_claims_is_that_of_one():
@@ -257,7 +261,7 @@ def test_long_names_are_cut_in_messages(template, message):
     with pytest.raises(TemplateError) as caught:
         render(template % ("x" * 5000), claims={"a": 1})
     shown = 127 if "claim" in message else 128
-    assert caught.value.message == message % ("x" * shown)
+    assert caught.value.message == f"{CANT}: {message % ('x' * shown)}"
 
 
 @pytest.mark.parametrize(

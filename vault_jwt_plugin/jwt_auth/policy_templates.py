@@ -84,7 +84,8 @@ class TemplateError(UserError):
     """
 
     def __init__(self, reason: str, *, code: str, policy: int, position: int | None) -> None:
-        super().__init__(f"{_place(policy, position)}: {reason}", code=code)
+        place = _place(policy, position)
+        super().__init__(f"the role's token_policies can't be made: {place}: {reason}", code=code)
         self.policy = policy
         self.position = position
 
