@@ -119,7 +119,7 @@ def test_started_by_hand(binary):
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith(f"vault-jwt-plugin v{VERSION} is ")
-    assert f"-sha256={digest} -command=vault-jwt-plugin auth jwt" in done.stderr
+    assert f"-sha256={digest} -command=vault-jwt-plugin -version=v{VERSION} auth jwt" in done.stderr
 
 
 def test_a_second_build_changes_nothing():

@@ -126,15 +126,16 @@ def test_a_console_script_knows_its_checksum(tmp_path):
     done = run(command=(str(script),))
     assert done.returncode == 1
     assert (
-        f"    vault plugin register -sha256={checksum} -command=my-plugin auth jwt\n" in done.stderr
-    )
+        f"    vault plugin register -sha256={checksum} -command=my-plugin -version=v{VERSION} "
+        "auth jwt\n"
+    ) in done.stderr
 
 
 def test_without_a_file_the_command_makes_the_checksum(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/x/__main__.py"])
     assert (
         "    vault plugin register -sha256=$(sha256sum toy | cut -d' ' -f1) "
-        "-command=toy auth tin\n    vault auth enable -path=tin tin\n"
+        "-command=toy -version=v1.2.3 auth tin\n    vault auth enable -path=tin tin\n"
     ) in TOY.explanation()
 
 
@@ -156,12 +157,12 @@ def test_the_wrapper_is_what_gets_registered(frozen, monkeypatch):
     monkeypatch.setenv("STATICX_BUNDLE_DIR", str(frozen / "bundle"))
     monkeypatch.setenv("STATICX_PROG_PATH", str(frozen / "wrapped"))
     checksum = hashlib.sha256(b"wrapper").hexdigest()
-    assert f"-sha256={checksum} -command=wrapped auth tin\n" in TOY.explanation()
+    assert f"-sha256={checksum} -command=wrapped -version=v1.2.3 auth tin\n" in TOY.explanation()
 
 
 def test_a_one_file_program_is_what_gets_registered(frozen):
     checksum = hashlib.sha256(b"one-file program").hexdigest()
-    assert f"-sha256={checksum} -command=toy auth tin\n" in TOY.explanation()
+    assert f"-sha256={checksum} -command=toy -version=v1.2.3 auth tin\n" in TOY.explanation()
 
 
 def test_a_wrapped_hosts_variables_are_not_believed(frozen, monkeypatch):

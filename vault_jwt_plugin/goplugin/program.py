@@ -43,7 +43,7 @@ class Program:
             "plugin directory (`plugin_directory` in its configuration) and run, with `bao` in "
             "place of `vault` on OpenBao:\n\n"
             f"    vault plugin register -sha256={_checksum(file, command)} "
-            f"-command={command} {self.plugin_type} {self.plugin_name}\n"
+            f"-command={command} -version={self.version} {self.plugin_type} {self.plugin_name}\n"
             f"    vault auth enable -path={self.plugin_name} {self.plugin_name}\n"
         )
 
