@@ -31,6 +31,7 @@ from tests.rpc.helpers import (
 )
 from vault_jwt_plugin import rpc
 from vault_jwt_plugin.rpc import StatusCode, _frames, framing
+from vault_jwt_plugin.rpc import server as server_module
 
 ECHO = {"/t.T/M": rpc.unary(lambda _call, message: message)}
 CALL = request(end=False) + frame(DATA, END_STREAM, 1, framing.encode_message(b"hello"))
@@ -373,6 +374,29 @@ def test_connections_over_the_limit_are_closed():
             await still_serves(path)
 
     run(scenario, max_connections=1)
+
+
+def test_who_is_refused_does_not_fill_the_log(caplog, monkeypatch):
+    async def scenario(path, _server):
+        async def refused():
+            other = await RawPeer.to(path, b"")
+            assert await other.until_closed() == b""
+            await other.close()
+
+        first = await RawPeer.to(path)
+        await first.next(SETTINGS)
+        for _ in range(5):
+            await refused()
+        monkeypatch.setattr(server_module, "_REFUSAL_LOGGED_EVERY_S", 0)
+        await refused()
+        await first.close()
+
+    run(scenario, max_connections=1)
+    lines = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert [line.fields for line in lines] == [
+        {"event": "connections_full", "refused": 1},
+        {"event": "connections_full", "refused": 5},
+    ]
 
 
 def test_a_cancel_in_the_same_read_as_the_call():

@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _DEFAULT_LIMITS: Final = Limits()
 _ACCEPT_PAUSE_S: Final = 1.0
+_REFUSAL_LOGGED_EVERY_S: Final = 60.0
 
 
 class Server:
@@ -52,6 +53,8 @@ class Server:
         self._ended: set[ServerLink] = set()
         self._all_lost: asyncio.Future[None] | None = None
         self._listener: socket.socket | None = None
+        self._refused = 0
+        self._refusal_logged_at = float("-inf")
 
     def start(self, listener: socket.socket) -> None:
         """Accept connections from now on. Call in a running loop.
@@ -110,12 +113,8 @@ class Server:
                 loop.call_later(_ACCEPT_PAUSE_S, self._resume_accepting)
                 return
             if len(self._links) >= self._limits.max_connections:
-                _log.warning(
-                    "connection refused: %d are open",
-                    len(self._links),
-                    extra={"fields": {"event": "connections_full"}},
-                )
                 sock.close()
+                self._note_refusal(loop.time())
                 continue
             link = ServerLink(
                 sock,
@@ -126,6 +125,19 @@ class Server:
             )
             self._links.add(link)
             link.start()
+
+    def _note_refusal(self, now: float) -> None:
+        # Whoever can reach the socket decides how often; that must not fill the log.
+        self._refused += 1
+        if now - self._refusal_logged_at < _REFUSAL_LOGGED_EVERY_S:
+            return
+        _log.warning(
+            "connections are refused: %d are open",
+            len(self._links),
+            extra={"fields": {"event": "connections_full", "refused": self._refused}},
+        )
+        self._refused = 0
+        self._refusal_logged_at = now
 
     def _resume_accepting(self) -> None:
         if self._listener is not None and self._listener.fileno() >= 0:
