@@ -18,13 +18,14 @@ class Relay:
 
     Attributes:
         path: where it listens itself.
+        target: where connections that come are passed on to.
         accepted: how many connections came.
     """
 
     def __init__(self, path: Path, target: str) -> None:
         self.path = path
         self.accepted = 0
-        self._target = target
+        self.target = target
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
         self._refusing = False
@@ -77,7 +78,7 @@ class Relay:
                 continue
             other = socket.socket(socket.AF_UNIX)
             try:
-                other.connect(self._target)
+                other.connect(self.target)
             except OSError:
                 end.close()
                 other.close()
