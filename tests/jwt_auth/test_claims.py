@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.jwt_auth.tokens import verified
 from vault_jwt_plugin.jwt_auth.claims import (
+    MAX_GLOB_WORK,
     BoundClaim,
     ClaimPath,
     compile_bound_claims,
@@ -253,6 +254,26 @@ def test_a_hostile_glob_takes_linear_time():
     assert not glob_matches(("*a" * 500 + "*b").split("*"), "a" * 100_000)
     assert not glob_matches("*".join("ab" * 2000).split("*"), "ab" * 50_000 + "c")
     assert time.perf_counter() - started_at < 5.0
+
+
+def test_patterns_times_values_are_bounded():
+    patterns = [f"*{number}*z" for number in range(1000)]
+    fits = MAX_GLOB_WORK // 1000 // (16 + 4)
+    bound = BoundClaim.of("c", patterns, glob=True)
+    values = [f"{number:04x}" for number in range(fits + 1)]
+    with pytest.raises(LoginDenied) as denied:
+        bound.check(verified({"c": values}))
+    assert denied.value.code == "bound_claim_too_large"
+    assert denied.value.claim == "c"
+    assert denied.value.message == (
+        'claim "c" is too large to be compared with all of the role\'s 1000 patterns for it'
+    )
+    assert outcome(patterns, {"c": values[:-1]}, glob=True) == "mismatch"
+    # One that matches in time is let in, whatever follows.
+    assert outcome(patterns, {"c": ["7z", *values]}, glob=True) == "match"
+    assert outcome(patterns, {"c": "x" * MAX_GLOB_WORK}, glob=True) == "too_large"
+    # Texts that are no patterns are looked up.
+    assert outcome(["a", "b"] * 1000, {"c": values * 10}, glob=True) == "mismatch"
 
 
 _small = st.text(alphabet="ab*", max_size=9)
