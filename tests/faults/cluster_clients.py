@@ -190,13 +190,18 @@ class Clients(_Threads):
             f"all clients served: {[tries[-1:] for tries in self.tries]}",
         )
 
-    def refused(self) -> list[Try]:
-        """What was not answered with 200."""
-        return [one for tries in self.tries for one in tries if one.status != 200]
+    def without_s(self, moment: float) -> float:
+        """How long a client was not served at most, from a moment on, until that was over for good."""
+        return max(_without_s(tries, moment) for tries in self.tries)
 
-    def refused_until_s(self, moment: float) -> float:
-        """How long after a moment the last one was refused; 0 = none was."""
-        return max((one.ended - moment for one in self.refused()), default=0.0)
+
+def _without_s(tries: Sequence[Try], moment: float) -> float:
+    later = [one for one in tries if one.ended > moment]
+    refused = max((one.ended - moment for one in later if one.status != 200), default=0.0)
+    served = [moment, *(one.ended for one in later if one.status == 200)]
+    # Who is not refused may yet be kept waiting.
+    waited = max(after - before for before, after in itertools.pairwise(served))
+    return max(refused, waited)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,13 @@ import itertools
 import os
 import signal
 import time
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.cluster import BUILTIN, ELECTED_S, OURS, Cluster, health
+from tests.faults.cluster_changes import BUILTIN_S, CHANGES, READER, SECRET, change_both
 from tests.faults.cluster_clients import Clients, Watcher, Writers, inline_at, login_at
 from tests.faults.world import (
     AUDIENCE,
@@ -37,12 +37,11 @@ from tests.faults.world import (
 )
 from tests.hosts.plugin import Mount, enable
 from tests.hosts.server import STOP_TIMEOUT_S, group_members
-from tests.hosts.tokens import jwk, make_jwt, public_pem
+from tests.hosts.tokens import jwk, make_jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.hosts.client import Client
     from tests.hosts.discover import Host
     from tests.hosts.issuer import Issuers
     from tests.hosts.plugin import Plugin
@@ -61,9 +60,6 @@ MAY_FAIL_S = 0.3
 CHANGES_SHORT = 3
 CHANGES_FULL = 50
 FETCHED, KEYS = "fetched", "/cluster"
-SECRET, READER = "kv/secret", "reader"
-BUILTIN_S = 2.0
-"""How long the host's own method is waited for at a change before that is repeated."""
 SETUP_S = 5.0
 """In which a new leader starts its mounts, on a machine that is busy: 0.3 s otherwise."""
 LAG_S = 1.0
@@ -116,7 +112,7 @@ def step_down(node: DevServer) -> float:
 
 
 def fail_over(cluster: Cluster, how: Callable[[DevServer], float]) -> tuple[float, float]:
-    """End a leadership under logins; for how long those at ours and at the builtin mount fail."""
+    """End a leadership under logins; how long clients of ours, of the builtin were without."""
     leader = cluster.leader()
     others = cluster.standbys()
     # One client for each node that stays, and two that go wherever they are served.
@@ -133,7 +129,7 @@ def fail_over(cluster: Cluster, how: Callable[[DevServer], float]) -> tuple[floa
         builtin.wait_served(elected)
         # Whether that lasts.
         time.sleep(0.5)
-    return ours.refused_until_s(moment), builtin.refused_until_s(moment)
+    return ours.without_s(moment), builtin.without_s(moment)
 
 
 @pytest.mark.parametrize("how", [kill, step_down])
@@ -149,86 +145,12 @@ def test_leader_lost_while_logins_go_on(cluster: Cluster, full, say, how):
             whole = max(whole, cluster.wait_whole())
     figures = ", ".join(f"{ours:.2f} s (builtin: {builtin:.2f} s)" for ours, builtin in failed)
     say(
-        f"logins fail for {figures}; of that, the new leader starts its mounts in at most "
+        f"no logins for {figures}; of that, the new leader starts its mounts in at most "
         f"{max(setups):.2f} s; then whole after at most {whole:.2f} s"
     )
     assert all(ours <= builtin + LAG_S for ours, builtin in failed)
     # Both mounts wait for that: what starting ours costs the host is in it.
     assert max(setups) <= SETUP_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A change of the role `watched` or of the keys, and whether its token is granted then."""
-
-    name: str
-    method: str
-    path: str
-    data: dict[str, object] | None
-    granted: bool
-
-
-def written(name: str, *, granted: bool, **more: object) -> Change:
-    policy = READER if granted else "nothing"
-    data = role(token_policies=policy) | more
-    return Change(name=name, method="POST", path="role/watched", data=data, granted=granted)
-
-
-def configured(name: str, key: str, *, granted: bool) -> Change:
-    data: dict[str, object] = {"jwt_validation_pubkeys": public_pem(key)}
-    return Change(name=name, method="POST", path="config", data=data, granted=granted)
-
-
-CHANGES = (
-    written("policy taken away", granted=False),
-    written("policy given", granted=True),
-    written("audience changed", granted=False, bound_audiences="https://elsewhere.example"),
-    written("audience changed back", granted=True),
-    Change(name="role deleted", method="DELETE", path="role/watched", data=None, granted=False),
-    written("role written anew", granted=True),
-    configured("key replaced", "rsa-other", granted=False),
-    configured("key put back", "rsa", granted=True),
-)
-
-
-def wait_obeyed(client: Client, change: Change, watchers: list[Watcher], path: str) -> None:
-    """Wait until all watchers of a mount see a change, made just now.
-
-    OpenBao's own method may not see new keys at all: a login that read the old ones while they
-    were replaced puts them back, until the next write. So that is repeated.
-    """
-    since = time.monotonic()
-
-    def obeyed() -> bool:
-        return all(watcher.obeys(since, granted=change.granted) for watcher in watchers)
-
-    while path == BUILTIN and not obeyed() and time.monotonic() - since < BACK_S:
-        with contextlib.suppress(AssertionError):
-            wait_until(obeyed, BUILTIN_S, "")
-            break
-        client.must(change.method, f"auth/{path}/{change.path}", change.data)
-    wait_until(obeyed, BACK_S, f"{path}: {change.name}")
-
-
-def change_both(
-    client: Client, change: Change, watchers: dict[str, list[Watcher]], first: str
-) -> dict[str, float]:
-    """Change both mounts, wait until all watchers have seen it; how stale each mount was, in s."""
-    acknowledged = {}
-    for path in sorted(watchers, key=lambda path: path != first):
-        client.must(change.method, f"auth/{path}/{change.path}", change.data)
-        acknowledged[path] = time.monotonic()
-    login = login_at(OURS, token(), "watched").of(client.with_token(None))
-    policies = login.auth["policies"] if login.auth else []
-    assert (READER in policies) is change.granted, f"{change.name}: {login.raw!r}"
-    for path in acknowledged:
-        wait_obeyed(client, change, watchers[path], path)
-    # Whether that lasts.
-    time.sleep(0.1)
-    return {
-        path: max(watcher.stale_s(since, granted=change.granted) for watcher in watchers[path])
-        for path, since in acknowledged.items()
-    }
 
 
 def test_changes_are_obeyed_on_standbys(cluster: Cluster, full, say):
