@@ -371,22 +371,6 @@ def test_forged_tokens_fetch_at_most_once_in_a_while():
     run(scenario)
 
 
-def test_a_config_write_does_not_fail_logins_that_wait_for_keys():
-    async def scenario(mounted):
-        mounted.fetcher.documents[JWKS_URL] = key_set(("1", tokens.key_for("RS256")))
-        await mounted.configure(jwks_url=JWKS_URL)
-        mounted.backend.invalidate_key("config")
-        mounted.fetcher.gate = asyncio.Event()
-        waiting = asyncio.create_task(mounted.login(tokens.token(CLAIMS, header={"kid": "1"})))
-        await mounted.fetcher.asking.wait()
-        key = tokens.public_pem(OTHER_KEY)
-        await mounted.write("config", {"jwt_validation_pubkeys": key})
-        mounted.fetcher.gate.set()
-        assert (await waiting).auth.alias.name == "jeff"
-
-    run(scenario)
-
-
 def test_denials_are_logged_without_the_token(caplog):
     caplog.set_level("INFO")
 

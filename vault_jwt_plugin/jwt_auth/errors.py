@@ -90,6 +90,14 @@ class FetchError(UserError):
         self.status = status
 
 
+def changed_meanwhile() -> LoginDenied:
+    """The denial of a login whose config or role changed twice while it waited for others."""
+    return LoginDenied(
+        "changed_meanwhile",
+        "the configuration or the role was changed during this login, twice; log in again",
+    )
+
+
 def kind_of(value: object) -> str:
     """The JSON kind of a decoded value, as messages say it; never the value."""
     if value is None:

@@ -17,7 +17,7 @@ from vault_jwt_plugin.jwt_auth.cel_errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.cel_role import CELRole
 from vault_jwt_plugin.jwt_auth.checks import check_token_sent, verify_claims
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
 from vault_jwt_plugin.jwt_auth.jws import parse
 from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
@@ -81,6 +81,7 @@ class PreparedCELRole:
 
     Attributes:
         name: of the role.
+        role: as it is stored.
         audiences: of which a token must name one; empty = the program decides.
         leeways: in effect, in seconds.
         program: ready to be evaluated.
@@ -89,6 +90,7 @@ class PreparedCELRole:
     """
 
     name: str
+    role: CELRole
     audiences: frozenset[str]
     leeways: Leeways
     program: CompiledProgram
@@ -114,6 +116,7 @@ class PreparedCELRole:
             ) from error
         return cls(
             name=name,
+            role=role,
             audiences=frozenset(role.bound_audiences or ()),
             leeways=Leeways.of(
                 expiration_ns=role.expiration_leeway,
@@ -202,6 +205,12 @@ class CELLoginPath:
         return self._login_reading(request, data)
 
     async def _login_reading(self, request: Request, data: FieldData) -> Response:
+        config, prepared = await self._read(data)
+        answer = self._admit(request, data, config, prepared)
+        return answer if isinstance(answer, Response) else await answer
+
+    async def _read(self, data: FieldData) -> tuple[Config, PreparedCELRole]:
+        """The checks that config and role are there, reading what is not known."""
         config, name = await self._named(data)
         # Callers who are not logged in can't have the library loaded by a made-up name.
         if not _cel_library.is_loaded() and await self._is_stored(name):
@@ -209,8 +218,7 @@ class CELLoginPath:
         prepared = await self._mount.cel_roles.get(name) if valid_name(name) else None
         if prepared is None:
             raise self._unknown(name)
-        answer = self._admit(request, data, config, prepared)
-        return answer if isinstance(answer, Response) else await answer
+        return config, prepared
 
     async def _named(self, data: FieldData) -> tuple[Config, str]:
         """The checks that there is a config, and a name of a role."""
@@ -228,7 +236,13 @@ class CELLoginPath:
         return LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
 
     def _admit(
-        self, request: Request, data: FieldData, config: Config, prepared: PreparedCELRole
+        self,
+        request: Request,
+        data: FieldData,
+        config: Config,
+        prepared: PreparedCELRole,
+        *,
+        anew: bool = False,
     ) -> MaybeAwaitable[Response]:
         compact = data["jwt"]
         check_token_sent(compact)
@@ -249,13 +263,34 @@ class CELLoginPath:
             size=request.size,
         )
         if inspect.isawaitable(claims):
-            return self._grant_later(request, claims, prepared)
+            return self._grant_if_current(request, data, config, prepared, claims, anew=anew)
         return self._grant(request, claims, prepared)
 
-    async def _grant_later(
-        self, request: Request, verifying: Awaitable[VerifiedClaims], prepared: PreparedCELRole
+    async def _grant_if_current(
+        self,
+        request: Request,
+        data: FieldData,
+        config: Config,
+        prepared: PreparedCELRole,
+        verifying: Awaitable[VerifiedClaims],
+        *,
+        anew: bool,
     ) -> Response:
-        answer = self._grant(request, await verifying, prepared)
+        """See `LoginPath._granted_if_current`."""
+        denied: LoginDenied | None = None
+        try:
+            claims = await verifying
+        except LoginDenied as error:
+            denied = error
+        config_now, prepared_now = await self._read(data)
+        if config_now == config and prepared_now.role == prepared.role:
+            if denied is not None:
+                raise denied
+            answer = self._grant(request, claims, prepared)
+        elif anew:
+            raise changed_meanwhile()
+        else:
+            answer = self._admit(request, data, config_now, prepared_now, anew=True)
         return answer if isinstance(answer, Response) else await answer
 
     def _grant(

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.checks import grant, grant_enriched, open_token, verify
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile, kind_of
 from vault_jwt_plugin.jwt_auth.key_attempts import newer_keys
 from vault_jwt_plugin.jwt_auth.key_sources import REFETCHABLE
 from vault_jwt_plugin.jwt_auth.providers import Enrichment
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
+    Auth,
     Field,
     FieldData,
     FieldType,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider, Provider
-    from vault_jwt_plugin.sdk import Auth, MaybeAwaitable
+    from vault_jwt_plugin.sdk import MaybeAwaitable
 
 LOGIN_FIELDS: tuple[Field, ...] = (
     Field(
@@ -154,54 +155,62 @@ class LoginPath:
         return answer if isinstance(answer, Response) else await answer
 
     def _admit(
-        self, request: Request, data: FieldData, config: Config, prepared: PreparedRole
+        self,
+        request: Request,
+        data: FieldData,
+        config: Config,
+        prepared: PreparedRole,
+        *,
+        anew: bool = False,
     ) -> MaybeAwaitable[Response]:
-        connection = request.connection
-        token = open_token(data["jwt"], prepared, connection)
+        token = open_token(data["jwt"], prepared, request.connection)
         source = self._mount.key_source(config)
         keys = source.candidates(token.header)
         attempt = _Attempt(token, prepared, config, request, data)
+        auth: MaybeAwaitable[Auth]
         if not isinstance(keys, Sequence):
-            return self._admit_fetching(attempt, source, keys)
-        try:
-            return self._grant(attempt, keys)
-        except LoginDenied as denied:
-            if denied.code not in REFETCHABLE:
-                raise
-            return self._admit_refetching(attempt, source, denied, keys)
+            auth = self._grant_fetching(attempt, source, keys)
+        else:
+            try:
+                auth = self._grant(attempt, keys)
+            except LoginDenied as denied:
+                if denied.code not in REFETCHABLE:
+                    raise
+                auth = self._grant_refetching(attempt, source, denied, keys)
+        if isinstance(auth, Auth):
+            return self._granted(attempt, auth)
+        return self._granted_if_current(attempt, auth, anew=anew)
 
-    async def _admit_fetching(
+    async def _grant_fetching(
         self,
         attempt: _Attempt,
         source: KeySource,
         fetching: Awaitable[Sequence[VerificationKey]],
-    ) -> Response:
+    ) -> Auth:
         keys = await self._mount.waiting.wait(fetching, attempt.request.size)
         try:
-            answer = self._grant(attempt, keys)
-            return answer if isinstance(answer, Response) else await answer
+            auth = self._grant(attempt, keys)
+            return auth if isinstance(auth, Auth) else await auth
         except LoginDenied as denied:
             if denied.code not in REFETCHABLE:
                 raise
-            return await self._admit_refetching(attempt, source, denied, keys)
+            return await self._grant_refetching(attempt, source, denied, keys)
 
-    async def _admit_refetching(
+    async def _grant_refetching(
         self,
         attempt: _Attempt,
         source: KeySource,
         denied: LoginDenied,
         tried: Sequence[VerificationKey],
-    ) -> Response:
+    ) -> Auth:
         newer = newer_keys(source, attempt.token.header, tried)
         keys = await self._mount.waiting.wait(newer, attempt.request.size)
         if keys is None:
             raise denied
-        answer = self._grant(attempt, keys)
-        return answer if isinstance(answer, Response) else await answer
+        auth = self._grant(attempt, keys)
+        return auth if isinstance(auth, Auth) else await auth
 
-    def _grant(
-        self, attempt: _Attempt, keys: Sequence[VerificationKey]
-    ) -> MaybeAwaitable[Response]:
+    def _grant(self, attempt: _Attempt, keys: Sequence[VerificationKey]) -> MaybeAwaitable[Auth]:
         config = attempt.config
         prepared = attempt.prepared
         claims = verify(attempt.token, prepared, config, keys, self._clock())
@@ -209,11 +218,11 @@ class LoginPath:
             provider = self._providers.of(config)
             if provider is not None:
                 return self._grant_enriched(attempt, claims, provider)
-        return self._granted(attempt, grant(claims, prepared, attempt.request.connection))
+        return grant(claims, prepared, attempt.request.connection)
 
     async def _grant_enriched(
         self, attempt: _Attempt, claims: VerifiedClaims, provider: Provider
-    ) -> Response:
+    ) -> Auth:
         prepared = attempt.prepared
         enrichment = Enrichment(
             provider,
@@ -221,16 +230,36 @@ class LoginPath:
             groups_claim=prepared.groups_claim,
             access_token=attempt.data["distributed_claim_access_token"],
         )
-        connection = attempt.request.connection
-        return self._granted(
-            attempt, await grant_enriched(claims, prepared, connection, enrichment)
-        )
+        return await grant_enriched(claims, prepared, attempt.request.connection, enrichment)
 
     def _granted(self, attempt: _Attempt, auth: Auth) -> Response:
         # An alias lookahead grants nothing.
         if attempt.request.operation is Operation.UPDATE:
             self._counters.login_granted(attempt.prepared.name)
         return Response(auth=auth)
+
+    async def _granted_if_current(
+        self, attempt: _Attempt, pending: Awaitable[Auth], *, anew: bool
+    ) -> Response:
+        """What a login that waited for others comes to; by the config and role that are there then.
+
+        An issuer may take seconds to answer, and who replaced a key or deleted a role meanwhile
+        was told that it is done. If they changed the login begins anew, once.
+        """
+        denied: LoginDenied | None = None
+        try:
+            auth = await pending
+        except LoginDenied as error:
+            denied = error
+        config, prepared = await self._read(attempt.data)
+        if config == attempt.config and prepared.role == attempt.prepared.role:
+            if denied is not None:
+                raise denied
+            return self._granted(attempt, auth)
+        if anew:
+            raise changed_meanwhile()
+        answer = self._admit(attempt.request, attempt.data, config, prepared, anew=True)
+        return answer if isinstance(answer, Response) else await answer
 
     async def _read(self, data: FieldData) -> tuple[Config, PreparedRole]:
         """The checks that config and role are there, reading what is not known."""

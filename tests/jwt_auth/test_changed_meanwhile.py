@@ -1,0 +1,174 @@
+"""Logins that wait for an issuer while their mount is changed: they end as the change says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from tests.jwt_auth import tokens
+from tests.jwt_auth.cel_mounted import CELMounted
+from tests.jwt_auth.mounted import CLAIMS, ROLE
+from vault_jwt_plugin.sdk import LogicalError, Operation
+
+URL = "https://issuer/keys"
+OTHER_URL = "https://other/keys"
+OLD = tokens.public_jwk(tokens.key_for("RS256"), kid="a")
+NEW = tokens.public_jwk(tokens.key_for("RS256", "b"), kid="b")
+
+
+async def ask(login):
+    """The policies of what was granted, or the code of the denial."""
+    try:
+        return (await login).auth.policies
+    except LogicalError as error:
+        return error.code
+
+
+@asynccontextmanager
+async def hung(mount, url=URL):
+    """Whoever asks for `url` first waits for the end of the block; gives the event of asking."""
+    gate, asking = asyncio.Event(), asyncio.Event()
+    get_json = mount.fetcher.get_json
+
+    async def late(asked, **options):
+        answer = await get_json(asked, **options)
+        if asked == url:
+            mount.fetcher.get_json = get_json
+            asking.set()
+            await gate.wait()
+        return answer
+
+    mount.fetcher.get_json = late
+    yield asking
+    gate.set()
+
+
+@asynccontextmanager
+async def configured():
+    """A mount whose issuer serves one key, and has a second one by now."""
+    async with CELMounted() as mount:
+        mount.fetcher.documents = {URL: {"keys": [OLD]}, OTHER_URL: {"keys": [OLD]}}
+        await mount.write("config", {"jwks_url": URL})
+        await mount.write("role/demo", ROLE)
+        await mount.put(bound_audiences=CLAIMS["aud"])
+        await mount.keys_settle()
+        mount.fetcher.documents[URL] = {"keys": [OLD, NEW]}
+        yield mount
+        await mount.keys_settle()
+
+
+def begin(mount, path, kid):
+    """A login that has to wait for keys, however old those at hand are."""
+    key = tokens.key_for("RS256", "b") if kid == "b" else tokens.key_for("RS256")
+    jwt = tokens.token(CLAIMS | {"exp": mount.now + 60}, key=key, header={"kid": kid})
+    login = mount.cel_login if path == "cel/login" else mount.login
+    return asyncio.ensure_future(ask(login(jwt=jwt)))
+
+
+KEYS = ("config", {"jwks_url": OTHER_URL})
+ISSUER = ("config", {"jwks_url": URL, "bound_issuer": "another"})
+SAME = ("config", {"jwks_url": URL})
+FEWER = ("role/demo", {"role_type": "jwt", "policies": "fewer"})
+OTHER_ROLE = ("role/another", ROLE)
+PROGRAM = {"cel_program": {"expression": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "expected"),
+    [
+        ("login", KEYS, "key_unknown"),
+        ("login", ISSUER, "issuer_mismatch"),
+        ("login", FEWER, ("fewer",)),
+        ("login", ("role/demo", None), "role_unknown"),
+        ("login", SAME, ("webapps",)),
+        ("login", OTHER_ROLE, ("webapps",)),
+        ("cel/login", KEYS, "key_unknown"),
+        ("cel/login", ISSUER, "issuer_mismatch"),
+        ("cel/login", ("cel/role/demo", PROGRAM), "cel_denied"),
+        ("cel/login", ("cel/role/demo", None), "role_unknown"),
+        ("cel/login", SAME, ()),
+        ("cel/login", FEWER, ()),
+    ],
+)
+def test_a_login_that_waits_for_newer_keys(path, change, expected):
+    async def scenario():
+        async with configured() as mount:
+            async with hung(mount) as asking:
+                login = begin(mount, path, "b")
+                await asking.wait()
+                where, data = change
+                if data is None:
+                    await mount.ask(Operation.DELETE, where)
+                elif where.startswith("cel"):
+                    await mount.ask(Operation.UPDATE, where, data)
+                else:
+                    await mount.write(where, data)
+            assert await login == expected
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["login", "cel/login"])
+def test_a_login_that_waits_for_its_first_keys(path):
+    async def scenario():
+        async with configured() as mount:
+            mount.now += 86400
+            async with hung(mount) as asking:
+                login = begin(mount, path, "a")
+                await asking.wait()
+                await mount.write(*ISSUER)
+            assert await login == "issuer_mismatch"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["login", "cel/login"])
+def test_a_login_that_waits_in_vain_is_judged_by_the_newer_configuration(path):
+    async def scenario():
+        async with configured() as mount:
+            mount.now += 86400
+            del mount.fetcher.documents[URL]
+            mount.fetcher.gate = asyncio.Event()
+            login = begin(mount, path, "a")
+            await mount.fetcher.asking.wait()
+            key = tokens.public_pem(tokens.key_for("RS256"))
+            await mount.write("config", {"jwt_validation_pubkeys": key})
+            mount.fetcher.gate.set()
+            assert await login == (() if path == "cel/login" else ("webapps",))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["login", "cel/login"])
+def test_what_changes_again_and_again_ends_in_a_denial(path):
+    async def scenario():
+        async with configured() as mount, AsyncExitStack() as second:
+            async with hung(mount) as asking:
+                login = begin(mount, path, "b")
+                await asking.wait()
+                await mount.write(*KEYS)
+                await mount.backend._mount._keys[1].settle()
+                # The key is unknown to the other issuer too: it is asked again.
+                asking_again = await second.enter_async_context(hung(mount, OTHER_URL))
+            await asking_again.wait()
+            await mount.write("config", KEYS[1] | {"bound_issuer": "issuer"})
+            await second.aclose()
+            assert await login == "changed_meanwhile"
+
+    asyncio.run(scenario())
+
+
+def test_only_what_was_granted_is_counted():
+    async def scenario():
+        async with configured() as mount:
+            async with hung(mount) as asking:
+                login = begin(mount, "login", "b")
+                await asking.wait()
+                await mount.write(*KEYS)
+            await login
+            counters = mount.backend._mount.counters
+            assert (counters.logins, dict(counters.denied)) == (0, {"key_unknown": 1})
+
+    asyncio.run(scenario())
