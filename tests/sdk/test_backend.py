@@ -173,6 +173,18 @@ def test_warning_leaves_out_what_hosts_act_on():
     assert len(warning) < 200
 
 
+def test_who_is_refused_has_no_warnings_made(monkeypatch):
+    async def refuse(_request, _data):
+        raise UserError("no")
+
+    monkeypatch.setattr("vault_jwt_plugin.sdk.backend._input_warnings", pytest.fail)
+    refusing = Backend(
+        make_context(), paths=[Path(pattern="a", operations={Operation.UPDATE: refuse})]
+    )
+    with pytest.raises(UserError):
+        ask(refusing.handle_request, path="a", data={"zz": 1})
+
+
 def test_fields_are_read_before_the_handler():
     with pytest.raises(FieldError, match='field "ttl"'):
         backend().handle_request(FakeRequest(path="login", data={"ttl": "soon"}))

@@ -221,10 +221,9 @@ class Backend:
         result = spec.handler(request, FieldData(fields, raw))
         if sent.keys() <= fields.keys() and (not captures or sent.keys().isdisjoint(captures)):
             return result
-        warnings = _input_warnings(sent, fields, captures)
         if result is None or isinstance(result, Response):
-            return _with_warnings(result, warnings)
-        return _with_warnings_later(result, warnings)
+            return _with_warnings(result, sent, fields, captures)
+        return _with_warnings_later(result, sent, fields, captures)
 
     async def _forwarding(
         self, request: Request, route: _Route, captures: dict[str, str], spec: OperationSpec
@@ -326,17 +325,27 @@ def _input_warnings(
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = (name[:MAX_QUOTED_CHARS] for name in names if not holds_host_phrase(name))
-    return " ".join(shown)
+    shown = (name[:MAX_QUOTED_CHARS] for name in names)
+    return " ".join(name for name in shown if not holds_host_phrase(name))
 
 
-def _with_warnings(response: Response | None, warnings: tuple[str, ...]) -> Response | None:
-    if response is None or response.raw is not None or not warnings:
+def _with_warnings(
+    response: Response | None,
+    sent: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    captures: Mapping[str, str],
+) -> Response | None:
+    if response is None or response.raw is not None:
         return response
-    return replace(response, warnings=response.warnings + warnings)
+    warnings = _input_warnings(sent, fields, captures)
+    return replace(response, warnings=response.warnings + warnings) if warnings else response
 
 
 async def _with_warnings_later(
-    pending: Awaitable[Response | None], warnings: tuple[str, ...]
+    pending: Awaitable[Response | None],
+    sent: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    captures: Mapping[str, str],
 ) -> Response | None:
-    return _with_warnings(await pending, warnings)
+    # Only now: who is denied has no warnings made, which take long for a body full of names.
+    return _with_warnings(await pending, sent, fields, captures)
