@@ -250,6 +250,19 @@ def test_the_token_is_sent_to_the_organisation_only(target):
     assert len(api.asked) == 1
 
 
+def test_urls_that_grow_from_page_to_page():
+    fetcher = Canned([], f"<{'x' * 1000}/a>; rel=next")
+    provider = Okta(settings_of("okta", **BASE, fetch_groups=True), Config(), fetcher)
+    with pytest.raises(LoginDenied) as denied:
+        asyncio.run(provider.fetch_groups(login(USER)))
+    assert denied.value.code == "provider_next_page"
+    assert denied.value.message == (
+        "okta: the Okta user groups API names a next page whose URL is longer than 8192 characters"
+    )
+    # Each page's URL was 1,002 characters longer than the last.
+    assert [len(url) // 1000 for url in fetcher.urls] == list(range(9))
+
+
 def test_pages_without_end(monkeypatch):
     monkeypatch.setattr("vault_jwt_plugin.jwt_auth.providers.okta.MAX_PAGES", 3)
 
@@ -460,12 +473,14 @@ class Canned:
     def __init__(self, answer, link):
         self.answer = answer
         self.link = link
+        self.urls = []
 
     def open(self, *, trust):
         return self
 
     async def send(self, request, *, deadline_s, max_bytes):
         assert request.url.startswith("https://example.okta.com/")
+        self.urls.append(request.url)
         return Document(json=self.answer, digest=b"", max_age_s=None, link=self.link)
 
     def close(self):

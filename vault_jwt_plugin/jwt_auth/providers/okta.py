@@ -35,6 +35,9 @@ DEFAULT_GROUPS_CAP = 100
 MAX_FILTERED_CHARS = 1024
 """Longest name that `groups_filter` is tried on, in characters; Okta's have 255 at most."""
 
+MAX_URL_CHARS = 8192
+"""Longest URL of a next page, in characters."""
+
 _API = "the Okta user groups API"
 # Filtering so much takes about a millisecond.
 _IN_LOOP_CHARS = 4096
@@ -166,6 +169,13 @@ class Okta:
                 "provider_next_page",
                 f"okta: {_API} names a next page that is not on {quoted(self._origin)}; the API "
                 "token is not sent there",
+            )
+        # A relative one could make each page's URL longer than the last.
+        if len(target) > MAX_URL_CHARS:
+            raise LoginDenied(
+                "provider_next_page",
+                f"okta: {_API} names a next page whose URL is longer than {MAX_URL_CHARS} "
+                "characters",
             )
         return target
 
