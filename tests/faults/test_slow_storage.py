@@ -64,7 +64,7 @@ def test_a_slow_read_holds_its_own_request_alone(mount: Mount, say: Callable[[st
     assert mount.storage.count(GET, "role/other") == reads + 1
     say(f"login {before_ms:.2f} ms, while 20 others wait for storage {during_ms:.2f} ms")
     # Twice is no figure of ours: it tells a busy machine from a login that waits.
-    assert during_ms < 2 * before_ms + 5
+    assert during_ms < 2 * before_ms + 20
 
 
 def test_a_read_is_given_up_with_its_request(mount: Mount):

@@ -188,7 +188,7 @@ def test_a_crowd_of_strangers_does_not_disturb_the_host(
     wait_until(lambda: descriptors(program) <= held_before, PATIENCE_S, "descriptors given back")
     assert heard_settings(stand_in)
     say(f"login {before_ms:.2f} ms, among {FLOOD} strangers {during_ms:.2f} ms")
-    assert during_ms < 2 * before_ms + 5
+    assert during_ms < 2 * before_ms + 20
     # Nor does it fill the log.
     louder = [line for line in stand_in.log[lines:] if line["@level"] != "debug"]
     assert [line["event"] for line in louder] == ["connections_full"]
