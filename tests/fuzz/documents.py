@@ -211,7 +211,10 @@ def _stored_keys_examples() -> dict[str, bytes]:
         return StoredKeys(fetched=fetched, fetched_at=1_700_000_000.5).to_stored(origin)
 
     examples = _jwks_examples()
-    return {name: run_async(made(examples[name])) for name in ("all", "odd", "weak")}
+    good = run_async(made(examples["rsa"]))
+    huge = good.replace(b'"max_age":null', b'"max_age":1' + b"0" * 400)
+    usual = {name: run_async(made(examples[name])) for name in ("all", "odd", "weak")}
+    return usual | {"huge-number": huge}
 
 
 _WORDS = (

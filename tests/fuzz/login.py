@@ -37,7 +37,7 @@ CLAIMS: Mapping[str, Any] = {
     "ref": "refs/heads/main",
     "n": 42,
     "ok": True,
-    "deep": {"groups": ["a", "b"], "list": [{"x/y~z": 7.5}]},
+    "deep": {"groups": ["a", "b"], "list": [{"x/y~z": 7.5}], "texts": [{"x/y~z": "t"}]},
 }
 
 # A claim that is bound, one that must match a pattern, pointers, mappings, templates: all at once.
@@ -55,7 +55,7 @@ _ROLES: Mapping[str, Mapping[str, Any]] = {
         "bound_audiences": f"other,{AUDIENCE}",
         "bound_claims_type": "glob",
         "bound_claims": {"repo": ["team/*", "*/w*b*"], "/ref": "refs/*/m*n"},
-        "claim_mappings": {"/deep/list/0/x~1y~0z": "seven", "n": "number", "ok": "flag"},
+        "claim_mappings": {"/deep/texts/0/x~1y~0z": "escaped", "repo": "repository"},
         "groups_claim": "/deep/groups",
         "token_policies": [
             'p-{{ .repo | replace "/" "-" }}',

@@ -200,6 +200,8 @@ def _changed_value(value: Any, random: Random, words: tuple[bytes, ...]) -> Any:
         keys = list(value) if isinstance(value, dict) else range(len(value))
         key: Any = random.choice(keys)
         match random.randrange(12):
+            case 0 if random.random() < 0.2:
+                return _grown(value, random)
             case 0:
                 del value[key]
             case 1:
@@ -229,6 +231,14 @@ def _changed_value(value: Any, random: Random, words: tuple[bytes, ...]) -> Any:
             )
         case _:
             return _leaf(random, words)
+
+
+def _grown(value: Any, random: Random) -> Any:
+    """The value with very many members, all of them different."""
+    count = random.choice((300, 3000, 12_000))
+    if isinstance(value, dict):
+        return value | {f"{number:x}": number for number in range(count)}
+    return value + [f"{number:x}" for number in range(count)]
 
 
 def _leaf(random: Random, words: tuple[bytes, ...]) -> Any:

@@ -162,6 +162,7 @@ def _provider_examples() -> dict[str, bytes]:
         "okta-elsewhere": made(
             2, {"sub": "me", "groups": ["a", "b"]}, b"<//attacker.example/>; rel=next\t[]"
         ),
+        "okta-growing": made(2, {"sub": "me"}, b"<" + b"x" * 2000 + b"/a>; rel=next\t[]"),
         "okta-status": made(2, {"sub": "me"}, b"?401"),
         "secureauth": made(3, {"sub": "me", "groups": "a,b"}),
         "ibmisam": made(4, {"sub": "me", "groups": "a b"}),

@@ -62,6 +62,7 @@ def _templates() -> dict[str, bytes]:
         "hash": "{{ sha256 .sub }}{{ base64 .sub }}{{ truncate 3 .repo }}",
         "cut": "{{ truncate_sha256 20 .repo }}",
         "comment": "{{/* a */}}a{{ `raw` }}{{ 'x' }}{{ 0x1F }}{{ 1e3 }}{{ nil }}",
+        "long-number": "{{ " + "1" * 5000 + " }}",
         "wrong": "{{ .a.b | }}{{ end }}",
     }
     claims = json.dumps(dict(CLAIMS)).encode()
