@@ -191,7 +191,7 @@ class Clients(_Threads):
         )
 
     def without_s(self, moment: float) -> float:
-        """How long a client was not served at most, from a moment on, until that was over for good."""
+        """How long a client was not served at most, from a moment on."""
         return max(_without_s(tries, moment) for tries in self.tries)
 
 
