@@ -228,6 +228,14 @@ def private_der(key: Any, form: serialization.PrivateFormat) -> Any:
     return key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
 
 
+def version_4() -> str:
+    """A certificate of a version that there is not: cryptography has an error of its own for it."""
+    der = x509.load_pem_x509_certificate(self_signed(key_for("ES256")).encode()).public_bytes(
+        serialization.Encoding.DER
+    )
+    return pem_of(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1), "CERTIFICATE")
+
+
 PKCS1_PROBLEM = (
     "it is in PKCS#1 form (RSA PUBLIC KEY) or no public key; convert it with: "
     "openssl rsa -RSAPublicKey_in -pubout"
@@ -281,6 +289,7 @@ PRIVATE_PROBLEM = "it is a private key; give the public key, and replace this on
             pem_of(spki(key_for("RS256")) + b"\0", "PUBLIC KEY"),
             "its PEM block holds neither a public key nor a certificate",
         ),
+        (version_4(), "its PEM block holds neither a public key nor a certificate"),
         (pem_of(pkcs1(key_for("RS256")), "RSA PUBLIC KEY"), PKCS1_PROBLEM),
         (pem_of(pkcs1(key_for("RS256")), "PUBLIC KEY"), PKCS1_PROBLEM),
         (
@@ -327,6 +336,7 @@ PRIVATE_PROBLEM = "it is a private key; give the public key, and replace this on
         "nonsense",
         "empty block",
         "bytes after the key",
+        "certificate of version 4",
         "pkcs1",
         "pkcs1 mislabelled",
         "pkcs8 private",

@@ -263,7 +263,12 @@ def der(pem):
 def test_a_certificate_whose_extensions_can_not_be_read_is_refused():
     # An empty extended key usage, which cryptography does not read.
     broken = der(CA.issue("127.0.0.1", critical=["2.5.29.37"]))
-    for certificate in (broken, b"no certificate"):
+    # A version and a kind of name that it does not read either, each with an error of its own.
+    good = der(CA.issue("127.0.0.1"))
+    version_4 = good.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+    odd_name = good.replace(b"\x87\x04\x7f\x00\x00\x01", b"\xa3\x04\x30\x02\x05\x00", 1)
+    assert good not in (version_4, odd_name)
+    for certificate in (broken, b"no certificate", version_4, odd_name):
         with pytest.raises(PeerRefusedError) as caught:
             check_extensions([certificate], KNOWN_EXTENSIONS)
         assert caught.value.code == "tls_critical_extension"

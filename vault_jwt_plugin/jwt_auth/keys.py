@@ -328,7 +328,7 @@ def _public_key(der: bytes, label: str) -> object:
         return x509.load_der_x509_certificate(der).public_key()
     except UnsupportedAlgorithm:
         raise UnusableKeyError("its certificate's key type or curve is not supported") from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, x509.InvalidVersion):
         raise UnusableKeyError(
             "its PEM block holds neither a public key nor a certificate"
         ) from None

@@ -166,10 +166,16 @@ def check_extensions(chain: Iterable[bytes], tolerated: frozenset[str]) -> None:
     """
     from cryptography import x509
 
+    unreadable = (
+        ValueError,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    )
     for der in chain:
         try:
             extensions = x509.load_der_x509_certificate(der).extensions
-        except (ValueError, x509.DuplicateExtension):
+        except unreadable:
             # What can't be read can't be tolerated.
             raise PeerRefusedError(
                 "tls_critical_extension", "the extensions of a certificate of its can't be read"
