@@ -307,6 +307,17 @@ _HOSTILE: tuple[Difference, ...] = (
 
 DIFFERENCES: tuple[Difference, ...] = (
     *_HOSTILE,
+    *(
+        Difference(
+            case=f"{what}-unknown-parameter",
+            step=0,
+            values={"status": (204, 200), "warnings": (False, True)},
+            topic="A `config` or `role` write with a parameter that neither method knows",
+            reason="Written all the same, with a warning that names it: a misspelt "
+            "`bound_claims` binds nothing.",
+        )
+        for what in ("config", "role")
+    ),
     *_refused(
         "config-jwks-no-keys-member",
         "A `jwks_url` whose document has no `keys`",

@@ -166,6 +166,21 @@ def test_no_answer_no_warning():
     assert ask(backend().handle_request, path="login", operation=Operation.READ, data=data) is None
 
 
+def test_a_write_that_answers_nothing_tells_what_it_ignored():
+    data = {"zz": 1, "name": "y"}
+    answer = ask(silent().handle_request, path="role/x", data=data)
+    assert answer == Response(warnings=("Endpoint ignored these unrecognized parameters: [zz]",))
+    # Clients send the name along; for them the answer stays as empty as it was.
+    assert ask(silent().handle_request, path="role/x", data={"name": "y"}) is None
+
+
+def silent():
+    paths = [
+        Path(pattern=f"role/{NAME_PATTERN}", fields=[NAME], operations={Operation.UPDATE: nothing})
+    ]
+    return Backend(make_context(), paths=paths)
+
+
 def test_warning_leaves_out_what_hosts_act_on():
     sent = {"node is not the leader": 1, "x" * 300: 1}
     (warning,) = ask(backend().handle_request, path="login", data=sent).warnings
@@ -177,7 +192,7 @@ def test_who_is_refused_has_no_warnings_made(monkeypatch):
     async def refuse(_request, _data):
         raise UserError("no")
 
-    monkeypatch.setattr("vault_jwt_plugin.sdk.backend._input_warnings", pytest.fail)
+    monkeypatch.setattr("vault_jwt_plugin.sdk.backend._unrecognized", pytest.fail)
     refusing = Backend(
         make_context(), paths=[Path(pattern="a", operations={Operation.UPDATE: refuse})]
     )

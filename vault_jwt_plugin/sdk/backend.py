@@ -222,8 +222,8 @@ class Backend:
         if sent.keys() <= fields.keys() and (not captures or sent.keys().isdisjoint(captures)):
             return result
         if result is None or isinstance(result, Response):
-            return _with_warnings(result, sent, fields, captures)
-        return _with_warnings_later(result, sent, fields, captures)
+            return _with_warnings(result, request, fields, captures)
+        return _with_warnings_later(result, request, fields, captures)
 
     async def _forwarding(
         self, request: Request, route: _Route, captures: dict[str, str], spec: OperationSpec
@@ -313,15 +313,20 @@ def _input_warnings(
     sent: Mapping[str, Any], fields: Mapping[str, Field], captures: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The framework's warnings; for one rare case a name is left out, see `text`."""
-    warnings = []
-    if ignored := sorted(name for name in sent if name not in fields):
-        warnings.append(f"Endpoint ignored these unrecognized parameters: [{_names(ignored)}]")
+    warnings = _unrecognized(sent, fields)
     if replaced := [name for name in captures if sent.get(name) is not None]:
-        warnings.append(
+        text = (
             "Endpoint replaced the value of these parameters with the values captured from "
             f"the endpoint's path: [{_names(replaced)}]"
         )
-    return tuple(warnings)
+        return (*warnings, text)
+    return warnings
+
+
+def _unrecognized(sent: Mapping[str, Any], fields: Mapping[str, Field]) -> tuple[str, ...]:
+    if ignored := sorted(name for name in sent if name not in fields):
+        return (f"Endpoint ignored these unrecognized parameters: [{_names(ignored)}]",)
+    return ()
 
 
 def _names(names: Sequence[str]) -> str:
@@ -329,13 +334,23 @@ def _names(names: Sequence[str]) -> str:
     return " ".join(name for name in shown if not holds_host_phrase(name))
 
 
+_WRITES = frozenset((Operation.CREATE, Operation.UPDATE, Operation.PATCH))
+
+
 def _with_warnings(
     response: Response | None,
-    sent: Mapping[str, Any],
+    request: Request,
     fields: Mapping[str, Field],
     captures: Mapping[str, str],
 ) -> Response | None:
-    if response is None or response.raw is not None:
+    sent = request.data
+    if response is None:
+        # Differs from Vault, Differs from OpenBao: there a write that has nothing to answer is
+        # silent about what it ignored, and a misspelt `bound_claims` binds nothing.
+        if request.operation in _WRITES and (warnings := _unrecognized(sent, fields)):
+            return Response(warnings=warnings)
+        return None
+    if response.raw is not None:
         return response
     warnings = _input_warnings(sent, fields, captures)
     return replace(response, warnings=response.warnings + warnings) if warnings else response
@@ -343,9 +358,9 @@ def _with_warnings(
 
 async def _with_warnings_later(
     pending: Awaitable[Response | None],
-    sent: Mapping[str, Any],
+    request: Request,
     fields: Mapping[str, Field],
     captures: Mapping[str, str],
 ) -> Response | None:
     # Only now: who is denied has no warnings made, which take long for a body full of names.
-    return _with_warnings(await pending, sent, fields, captures)
+    return _with_warnings(await pending, request, fields, captures)
