@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.fuzz.target import Target
 
-MAX_KEPT = 60
+MAX_KEPT = 25
 """Inputs that one call keeps."""
 
 MAX_KEPT_BYTES = 4096

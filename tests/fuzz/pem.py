@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import json
@@ -16,14 +17,19 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.certs import Authority
 from vault_jwt_plugin.jwt_auth.errors import PublicKeyError
 from vault_jwt_plugin.jwt_auth.keys import parse_public_key_pem
+from vault_jwt_plugin.jwt_auth.peer import PeerRefusedError, check_extensions
 from vault_jwt_plugin.jwt_auth.providers import ProviderError
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import parse_credentials
 from vault_jwt_plugin.jwt_auth.trust import BadCAError, Trust, client_context
 
 
 def _pem(data: bytes) -> None:
-    """First byte: what it is for; then the text."""
-    kind, text = (data[0] if data else 0) % 3, data[1:].decode("utf-8", "surrogateescape")
+    """First byte: what it is for; then the text, or for 3 and 4 the DER that it holds."""
+    kind = (data[0] if data else 0) % 5
+    if kind > 2:
+        _der(data[1:], "PUBLIC KEY" if kind == 3 else "CERTIFICATE")
+        return
+    text = data[1:].decode("utf-8", "surrogateescape")
     if kind == 0:
         try:
             key = parse_public_key_pem(text)
@@ -41,6 +47,16 @@ def _pem(data: bytes) -> None:
     else:
         with contextlib.suppress(ProviderError):
             parse_credentials(data[1:], where="it")
+
+
+def _der(der: bytes, label: str) -> None:
+    """A key in a PEM block, and a certificate that a server shows."""
+    encoded = base64.encodebytes(der).decode()
+    text = f"-----BEGIN {label}-----\n{encoded}-----END {label}-----\n"
+    with contextlib.suppress(PublicKeyError):
+        _check_key(text, set(parse_public_key_pem(text).verifiers))
+    with contextlib.suppress(PeerRefusedError):
+        check_extensions([der], frozenset({"2.5.29.19"}))
 
 
 def _check_key(text: str, algs: set[str]) -> None:
@@ -83,6 +99,8 @@ def _pems() -> dict[str, bytes]:
         "private_key": "x",
     }
     made = {f"key-{alg.lower()}": b"\0" + pem for alg, pem in keys.items()}
+    for alg, pem in keys.items():
+        made[f"der-{alg.lower()}"] = b"\3" + base64.b64decode(b"".join(pem.splitlines()[1:-1]))
     return made | {
         "key-crlf": b"\0" + keys["EdDSA"].replace(b"\n", b"\r\n"),
         "key-headers": b"\0" + keys["EdDSA"].replace(b"-\nM", b"-\nProc-Type: 4\n\nM", 1),
@@ -100,7 +118,15 @@ def _pems() -> dict[str, bytes]:
 def _certificates() -> dict[str, bytes]:
     """Made once per run: certificates hold dates and random numbers, so seeds hold them as kept."""
     pem = Authority("a").pem.encode()
-    return {"certificate": b"\0" + pem, "ca": b"\1" + pem, "ca-two": b"\1# roots\n" + pem + pem}
+    issued = Authority("b").issue("127.0.0.1", "a.example").partition("-----END")[0]
+    server = base64.b64decode("".join(issued.splitlines()[1:]))
+    return {
+        "der-certificate": b"\4" + server,
+        "der-version-4": b"\4" + server.replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\3", 1),
+        "certificate": b"\0" + pem,
+        "ca": b"\1" + pem,
+        "ca-two": b"\1# roots\n" + pem + pem,
+    }
 
 
 TARGETS = (

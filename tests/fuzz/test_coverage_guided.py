@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(8 * 3600)]
 def outcomes(request, tmp_path_factory):
     """Each target's outcome; they run as many at a time as there are processors."""
     if reason := runner.absent():
+        reporter = request.config.pluginmanager.getplugin("terminalreporter")
+        reporter.write_line(f"\nNO FUZZING: {reason}", red=True)
         pytest.skip(f"NO FUZZING: {reason}")
     full = request.config.getoption("--full-faults")
     jobs = os.cpu_count() or 1
