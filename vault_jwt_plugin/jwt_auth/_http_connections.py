@@ -5,6 +5,7 @@ Imported at the first fetch, as `_http_get` is.
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -96,31 +97,48 @@ class _Sockets:
             self._duplicates.clear()
 
 
+# Classes of the module, not of each adapter: a class is part of cycles, and what a fetch leaves to
+# the collector of garbage is there for minutes.
+class _Plain(HTTPConnection):
+    def __init__(self, *args: Any, sockets: _Sockets, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sockets = sockets
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        self._sockets.add(connection)
+        return connection
+
+
+class _Encrypted(HTTPSConnection):
+    def __init__(self, *args: Any, sockets: _Sockets, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sockets = sockets
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        self._sockets.add(connection)
+        return connection
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _EncryptedPool(HTTPSConnectionPool):
+    ConnectionCls = _Encrypted
+
+
 class _Adapter(HTTPAdapter):
     """Connections with our TLS settings and nothing of certifi's, noted in `sockets`."""
 
     def __init__(self, context: ssl.SSLContext, sockets: _Sockets) -> None:
         self._context = context
-
-        class Plain(HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                connection = super()._new_conn()
-                sockets.add(connection)
-                return connection
-
-        class Encrypted(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                connection = super()._new_conn()
-                sockets.add(connection)
-                return connection
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class EncryptedPool(HTTPSConnectionPool):
-            ConnectionCls = Encrypted
-
-        self._pools = {"http": PlainPool, "https": EncryptedPool}
+        # What a pool does not know it passes on to its connections.
+        self._pools = {
+            "http": functools.partial(_PlainPool, sockets=sockets),
+            "https": functools.partial(_EncryptedPool, sockets=sockets),
+        }
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

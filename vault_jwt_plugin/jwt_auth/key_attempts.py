@@ -104,5 +104,9 @@ async def _refetching(
 ) -> T:
     keys = await room.wait(newer_keys(source, header, tried), size)
     if keys is None:
-        raise denied
+        try:
+            raise denied
+        finally:
+            # It knows this frame: each would keep the other, and the token, for minutes.
+            del denied
     return check(keys)

@@ -285,7 +285,11 @@ class CELLoginPath:
         config_now, prepared_now = await self._read(data)
         if config_now == config and prepared_now.role == prepared.role:
             if denied is not None:
-                raise denied
+                try:
+                    raise denied
+                finally:
+                    # It knows this frame: each would keep the other, and the token, for minutes.
+                    del denied
             answer = self._grant(request, claims, prepared)
         elif anew:
             raise changed_meanwhile()

@@ -206,7 +206,11 @@ class LoginPath:
         newer = newer_keys(source, attempt.token.header, tried)
         keys = await self._mount.waiting.wait(newer, attempt.request.size)
         if keys is None:
-            raise denied
+            try:
+                raise denied
+            finally:
+                # It knows this frame: each would keep the other, and the token, for minutes.
+                del denied
         auth = self._grant(attempt, keys)
         return auth if isinstance(auth, Auth) else await auth
 
@@ -254,7 +258,11 @@ class LoginPath:
         config, prepared = await self._read(attempt.data)
         if config == attempt.config and prepared.role == attempt.prepared.role:
             if denied is not None:
-                raise denied
+                try:
+                    raise denied
+                finally:
+                    # It knows this frame: each would keep the other, and the token, for minutes.
+                    del denied
             return self._granted(attempt, auth)
         if anew:
             raise changed_meanwhile()
