@@ -97,10 +97,11 @@ def _changed(parts: list[bytes], random: Random, words: tuple[bytes, ...]) -> li
             parts[at], parts[other] = parts[other], parts[at]
             return parts
         case 6:
-            times = random.choice((2, 3, 10, 70, 130, 600))
-            return (
-                parts[:first] + parts[first : first + random.randrange(1, 8)] * times + parts[at:]
-            )
+            chunk = parts[first : first + random.randrange(1, 8)]
+            # 64 KiB is all that any input has; what is longer would only be the fuzzer's memory.
+            fits = 65_536 // max(1, sum(map(len, chunk)))
+            times = min(random.choice((2, 3, 10, 70, 130, 600, 65_536)), fits)
+            return parts[:first] + chunk * times + parts[at:]
         case 7:
             opening, closing = random.choice(((b"[", b"]"), (b'{"a":', b"}"), (b"(", b")")))
             times = random.choice((1, 1, 2, 65, 130))
@@ -209,7 +210,7 @@ def _changed_value(value: Any, random: Random, words: tuple[bytes, ...]) -> Any:
             case 2 if isinstance(value, dict):
                 value[_name(random, words)] = value.pop(key)
             case 2:
-                value *= random.choice((2, 3, 100))
+                value *= random.choice((2, 3, 100)) if len(value) < 300 else 1
             case 3 if isinstance(value, dict):
                 value[_name(random, words)] = _leaf(random, words)
             case 3:
