@@ -98,9 +98,8 @@ def _changed(parts: list[bytes], random: Random, words: tuple[bytes, ...]) -> li
             return parts
         case 6:
             chunk = parts[first : first + random.randrange(1, 8)]
-            # 64 KiB is all that any input has; what is longer would only be the fuzzer's memory.
-            fits = 65_536 // max(1, sum(map(len, chunk)))
-            times = min(random.choice((2, 3, 10, 70, 130, 600, 65_536)), fits)
+            most = _fits(sum(map(len, chunk)))
+            times = min(random.choice((2, 3, 10, 70, 130, 600, 65_536)), most)
             return parts[:first] + chunk * times + parts[at:]
         case 7:
             opening, closing = random.choice(((b"[", b"]"), (b'{"a":', b"}"), (b"(", b")")))
@@ -108,6 +107,14 @@ def _changed(parts: list[bytes], random: Random, words: tuple[bytes, ...]) -> li
             return [*parts[:at], opening * times, parts[at], closing * times, *parts[at + 1 :]]
         case _:
             return [*parts[:at], _bent(parts[at], random), *parts[at + 1 :]]
+
+
+def _fits(size: int) -> int:
+    """How often something of this size is repeated at most.
+
+    64 KiB is all that any input has; more would be the fuzzer's memory, and taken for ours.
+    """
+    return 1 + 65_536 // max(size, 1)
 
 
 def _word(parts: list[bytes], random: Random, words: tuple[bytes, ...]) -> bytes:
@@ -210,7 +217,7 @@ def _changed_value(value: Any, random: Random, words: tuple[bytes, ...]) -> Any:
             case 2 if isinstance(value, dict):
                 value[_name(random, words)] = value.pop(key)
             case 2:
-                value *= random.choice((2, 3, 100)) if len(value) < 300 else 1
+                value *= min(random.choice((2, 3, 100)), _fits(len(json.dumps(value))))
             case 3 if isinstance(value, dict):
                 value[_name(random, words)] = _leaf(random, words)
             case 3:
