@@ -10,6 +10,7 @@ import pytest
 from tests.jwt_auth import tokens
 from tests.jwt_auth.cel_mounted import CELMounted
 from tests.jwt_auth.mounted import CLAIMS, ROLE
+from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS
 from vault_jwt_plugin.sdk import LogicalError, Operation
 
 URL = "https://issuer/keys"
@@ -144,17 +145,20 @@ def test_a_login_that_waits_in_vain_is_judged_by_the_newer_configuration(path):
 @pytest.mark.parametrize("path", ["login", "cel/login"])
 def test_what_changes_again_and_again_ends_in_a_denial(path):
     async def scenario():
-        async with configured() as mount, AsyncExitStack() as second:
-            async with hung(mount) as asking:
-                login = begin(mount, path, "b")
+        async with configured() as mount, AsyncExitStack() as held:
+            asking = await held.enter_async_context(hung(mount))
+            login = begin(mount, path, "b")
+            for number in range(MAX_ROUNDS):
                 await asking.wait()
-                await mount.write(*KEYS)
+                # The key is unknown to the next issuer too: it is asked again.
+                url = f"https://issuer/{number}"
+                mount.fetcher.documents[url] = {"keys": [OLD]}
+                await mount.write("config", {"jwks_url": url})
                 await mount.backend._mount._keys[1].settle()
-                # The key is unknown to the other issuer too: it is asked again.
-                asking_again = await second.enter_async_context(hung(mount, OTHER_URL))
-            await asking_again.wait()
-            await mount.write("config", KEYS[1] | {"bound_issuer": "issuer"})
-            await second.aclose()
+                async with AsyncExitStack() as following:
+                    asking = await following.enter_async_context(hung(mount, url))
+                    await held.aclose()
+                    held.push_async_exit(following.pop_all())
             assert await login == "changed_meanwhile"
 
     asyncio.run(scenario())

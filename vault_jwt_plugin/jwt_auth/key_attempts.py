@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.key_sources import KeySource
     from vault_jwt_plugin.jwt_auth.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.waiting import WaitingRoom
-    from vault_jwt_plugin.sdk import MaybeAwaitable
+    from vault_jwt_plugin.sdk import MaybeAwaitable, Request
 
 T = TypeVar("T")
+
+MAX_ROUNDS = 5
+"""How often a login is begun whose config or role is changed each time that it waits."""
 
 
 def with_keys(
@@ -27,7 +30,7 @@ def with_keys(
     check: Callable[[Sequence[VerificationKey]], T],
     *,
     room: WaitingRoom,
-    size: int,
+    request: Request,
 ) -> MaybeAwaitable[T]:
     """Run `check` with the candidates for a token; at once if they are known.
 
@@ -36,20 +39,20 @@ def with_keys(
         header: of the token.
         check: raises LoginDenied with one of `REFETCHABLE` where other keys might help.
         room: where to wait for keys.
-        size: of the request, in characters.
+        request: whose login it is.
 
     Raises:
         LoginDenied: as `check` says, the keys can't be had, or there is no room to wait.
     """
     keys = source.candidates(header)
     if not isinstance(keys, Sequence):
-        return _fetching(source, header, check, keys, room, size)
+        return _fetching(source, header, check, keys, room, request)
     try:
         return check(keys)
     except LoginDenied as denied:
         if denied.code not in REFETCHABLE:
             raise
-        return _refetching(source, header, check, denied, keys, room, size)
+        return _refetching(source, header, check, denied, keys, room, request)
 
 
 async def newer_keys(
@@ -82,15 +85,15 @@ async def _fetching(
     check: Callable[[Sequence[VerificationKey]], T],
     fetching: Awaitable[Sequence[VerificationKey]],
     room: WaitingRoom,
-    size: int,
+    request: Request,
 ) -> T:
-    keys = await room.wait(fetching, size)
+    keys = await room.wait(fetching, request.size)
     try:
         return check(keys)
     except LoginDenied as denied:
         if denied.code not in REFETCHABLE:
             raise
-        return await _refetching(source, header, check, denied, keys, room, size)
+        return await _refetching(source, header, check, denied, keys, room, request)
 
 
 async def _refetching(
@@ -100,9 +103,9 @@ async def _refetching(
     denied: LoginDenied,
     tried: Sequence[VerificationKey],
     room: WaitingRoom,
-    size: int,
+    request: Request,
 ) -> T:
-    keys = await room.wait(newer_keys(source, header, tried), size)
+    keys = await room.wait(newer_keys(source, header, tried), request.size)
     if keys is None:
         try:
             raise denied

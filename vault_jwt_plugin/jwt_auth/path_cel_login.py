@@ -19,7 +19,7 @@ from vault_jwt_plugin.jwt_auth.checks import check_token_sent, verify_claims
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
 from vault_jwt_plugin.jwt_auth.jws import parse
-from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
+from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS, with_keys
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.jwt_auth.timing import Leeways
 from vault_jwt_plugin.sdk import (
@@ -242,7 +242,7 @@ class CELLoginPath:
         config: Config,
         prepared: PreparedCELRole,
         *,
-        anew: bool = False,
+        rounds: int = MAX_ROUNDS,
     ) -> MaybeAwaitable[Response]:
         compact = data["jwt"]
         check_token_sent(compact)
@@ -260,10 +260,10 @@ class CELLoginPath:
                 leeways=prepared.leeways,
             )[0],
             room=self._mount.waiting,
-            size=request.size,
+            request=request,
         )
         if inspect.isawaitable(claims):
-            return self._grant_if_current(request, data, config, prepared, claims, anew=anew)
+            return self._grant_if_current(request, data, config, prepared, claims, rounds)
         return self._grant(request, claims, prepared)
 
     async def _grant_if_current(
@@ -273,28 +273,24 @@ class CELLoginPath:
         config: Config,
         prepared: PreparedCELRole,
         verifying: Awaitable[VerifiedClaims],
-        *,
-        anew: bool,
+        rounds: int,
     ) -> Response:
         """See `LoginPath._granted_if_current`."""
-        denied: LoginDenied | None = None
+        claims: VerifiedClaims | None = None
         try:
             claims = await verifying
-        except LoginDenied as error:
-            denied = error
-        config_now, prepared_now = await self._read(data)
-        if config_now == config and prepared_now.role == prepared.role:
-            if denied is not None:
-                try:
-                    raise denied
-                finally:
-                    # It knows this frame: each would keep the other, and the token, for minutes.
-                    del denied
+        except LoginDenied:
+            config_now, prepared_now = await self._read(data)
+            if config_now == config and prepared_now.role == prepared.role:
+                raise
+        else:
+            config_now, prepared_now = await self._read(data)
+        if claims is not None and config_now == config and prepared_now.role == prepared.role:
             answer = self._grant(request, claims, prepared)
-        elif anew:
+        elif rounds == 1:
             raise changed_meanwhile()
         else:
-            answer = self._admit(request, data, config_now, prepared_now, anew=True)
+            answer = self._admit(request, data, config_now, prepared_now, rounds=rounds - 1)
         return answer if isinstance(answer, Response) else await answer
 
     def _grant(

@@ -7,15 +7,13 @@ and then goes the same way; so does one that a provider adds to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.checks import grant, grant_enriched, open_token, verify
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile, kind_of
-from vault_jwt_plugin.jwt_auth.key_attempts import newer_keys
-from vault_jwt_plugin.jwt_auth.key_sources import REFETCHABLE
+from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS, with_keys
 from vault_jwt_plugin.jwt_auth.providers import Enrichment
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
@@ -42,9 +40,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.checks import PreparedRole
     from vault_jwt_plugin.jwt_auth.config import Config
     from vault_jwt_plugin.jwt_auth.denials import DenialLog
-    from vault_jwt_plugin.jwt_auth.jws import UnverifiedToken, VerifiedClaims
-    from vault_jwt_plugin.jwt_auth.key_sources import KeySource
-    from vault_jwt_plugin.jwt_auth.keys import VerificationKey
+    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider, Provider
     from vault_jwt_plugin.sdk import MaybeAwaitable
@@ -161,68 +157,37 @@ class LoginPath:
         config: Config,
         prepared: PreparedRole,
         *,
-        anew: bool = False,
+        rounds: int = MAX_ROUNDS,
     ) -> MaybeAwaitable[Response]:
         token = open_token(data["jwt"], prepared, request.connection)
-        source = self._mount.key_source(config)
-        keys = source.candidates(token.header)
-        attempt = _Attempt(token, prepared, config, request, data)
+        claims = with_keys(
+            self._mount.key_source(config),
+            token.header,
+            lambda keys: verify(token, prepared, config, keys, self._clock()),
+            room=self._mount.waiting,
+            request=request,
+        )
+        attempt = _Attempt(prepared, config, request, data)
         auth: MaybeAwaitable[Auth]
-        if not isinstance(keys, Sequence):
-            auth = self._grant_fetching(attempt, source, keys)
+        if isinstance(claims, dict):
+            auth = self._grant(attempt, claims)
+            if isinstance(auth, Auth):
+                return self._granted(attempt, auth)
         else:
-            try:
-                auth = self._grant(attempt, keys)
-            except LoginDenied as denied:
-                if denied.code not in REFETCHABLE:
-                    raise
-                auth = self._grant_refetching(attempt, source, denied, keys)
-        if isinstance(auth, Auth):
-            return self._granted(attempt, auth)
-        return self._granted_if_current(attempt, auth, anew=anew)
+            auth = self._grant_later(attempt, claims)
+        return self._granted_if_current(attempt, auth, rounds)
 
-    async def _grant_fetching(
-        self,
-        attempt: _Attempt,
-        source: KeySource,
-        fetching: Awaitable[Sequence[VerificationKey]],
-    ) -> Auth:
-        keys = await self._mount.waiting.wait(fetching, attempt.request.size)
-        try:
-            auth = self._grant(attempt, keys)
-            return auth if isinstance(auth, Auth) else await auth
-        except LoginDenied as denied:
-            if denied.code not in REFETCHABLE:
-                raise
-            return await self._grant_refetching(attempt, source, denied, keys)
-
-    async def _grant_refetching(
-        self,
-        attempt: _Attempt,
-        source: KeySource,
-        denied: LoginDenied,
-        tried: Sequence[VerificationKey],
-    ) -> Auth:
-        newer = newer_keys(source, attempt.token.header, tried)
-        keys = await self._mount.waiting.wait(newer, attempt.request.size)
-        if keys is None:
-            try:
-                raise denied
-            finally:
-                # It knows this frame: each would keep the other, and the token, for minutes.
-                del denied
-        auth = self._grant(attempt, keys)
+    async def _grant_later(self, attempt: _Attempt, verifying: Awaitable[VerifiedClaims]) -> Auth:
+        auth = self._grant(attempt, await verifying)
         return auth if isinstance(auth, Auth) else await auth
 
-    def _grant(self, attempt: _Attempt, keys: Sequence[VerificationKey]) -> MaybeAwaitable[Auth]:
+    def _grant(self, attempt: _Attempt, claims: VerifiedClaims) -> MaybeAwaitable[Auth]:
         config = attempt.config
-        prepared = attempt.prepared
-        claims = verify(attempt.token, prepared, config, keys, self._clock())
         if config.provider_config:
             provider = self._providers.of(config)
             if provider is not None:
                 return self._grant_enriched(attempt, claims, provider)
-        return grant(claims, prepared, attempt.request.connection)
+        return grant(claims, attempt.prepared, attempt.request.connection)
 
     async def _grant_enriched(
         self, attempt: _Attempt, claims: VerifiedClaims, provider: Provider
@@ -243,31 +208,34 @@ class LoginPath:
         return Response(auth=auth)
 
     async def _granted_if_current(
-        self, attempt: _Attempt, pending: Awaitable[Auth], *, anew: bool
+        self, attempt: _Attempt, pending: Awaitable[Auth], rounds: int
     ) -> Response:
         """What a login that waited for others comes to; by the config and role that are there then.
 
         An issuer may take seconds to answer, and who replaced a key or deleted a role meanwhile
-        was told that it is done. If they changed the login begins anew, once.
+        was told that it is done. If they changed the login begins anew.
         """
-        denied: LoginDenied | None = None
         try:
             auth = await pending
-        except LoginDenied as error:
-            denied = error
+        except LoginDenied:
+            changed = await self._changed(attempt)
+            if changed is None:
+                raise
+        else:
+            changed = await self._changed(attempt)
+            if changed is None:
+                return self._granted(attempt, auth)
+        if rounds == 1:
+            raise changed_meanwhile()
+        answer = self._admit(attempt.request, attempt.data, *changed, rounds=rounds - 1)
+        return answer if isinstance(answer, Response) else await answer
+
+    async def _changed(self, attempt: _Attempt) -> tuple[Config, PreparedRole] | None:
+        """Config and role as they are now; None if they are what the attempt began with."""
         config, prepared = await self._read(attempt.data)
         if config == attempt.config and prepared.role == attempt.prepared.role:
-            if denied is not None:
-                try:
-                    raise denied
-                finally:
-                    # It knows this frame: each would keep the other, and the token, for minutes.
-                    del denied
-            return self._granted(attempt, auth)
-        if anew:
-            raise changed_meanwhile()
-        answer = self._admit(attempt.request, attempt.data, config, prepared, anew=True)
-        return answer if isinstance(answer, Response) else await answer
+            return None
+        return config, prepared
 
     async def _read(self, data: FieldData) -> tuple[Config, PreparedRole]:
         """The checks that config and role are there, reading what is not known."""
@@ -369,19 +337,13 @@ class LoginPath:
 
 
 class _Attempt:
-    """What a login's checks look at, kept together while keys are fetched."""
+    """What a login began with, kept together while it waits."""
 
-    __slots__ = ("config", "data", "prepared", "request", "token")
+    __slots__ = ("config", "data", "prepared", "request")
 
     def __init__(
-        self,
-        token: UnverifiedToken,
-        prepared: PreparedRole,
-        config: Config,
-        request: Request,
-        data: FieldData,
+        self, prepared: PreparedRole, config: Config, request: Request, data: FieldData
     ) -> None:
-        self.token = token
         self.prepared = prepared
         self.config = config
         self.request = request
