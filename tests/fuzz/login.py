@@ -130,8 +130,12 @@ def _check_granted(compact: str, role: str, answer: Any, *, signed: bool) -> Non
         AUDIENCE in audiences or (role == "rich" and "other" in audiences), "another's token got in"
     )
     skew_s, leeway_s = _SKEWS_S[role]
-    end = claims.get("exp") or max(claims.get("iat") or 0, claims.get("nbf") or 0) + leeway_s
-    check(float(end) + skew_s >= tokens.NOW, "an old token got in")
+    # As Go: cut to whole seconds, and then 0 is not there.
+    expires_at, issued_at, not_before = (
+        int(claims.get(name) or 0) for name in ("exp", "iat", "nbf")
+    )
+    end = expires_at or max(issued_at, not_before) + leeway_s
+    check(end + skew_s >= tokens.NOW, "an old token got in")
     name = claims["sub"] if role == "plain" else claims["user"]
     check(answer.auth.alias.name == name, "somebody else's alias was granted")
     if role == "rich":
@@ -227,6 +231,7 @@ def _signed_examples() -> dict[str, bytes]:
         "dates": made(
             "EdDSA", 0, b'{"sub":"me","aud":"vault","exp":1700000060.5,"nbf":1e3,"iat":17e8}'
         ),
+        "half-a-second": made("EdDSA", 0, b'{"sub":"me","aud":"vault","exp":0.5,"iat":17e8}'),
         "doubles": made("EdDSA", 0, b'{"sub":"me","aud":"vault","exp":1700000060,"sub":"you"}'),
         "surrogates": made("EdDSA", 0, b'{"sub":"\\ud800","aud":"vault","exp":1700000060}'),
     }
