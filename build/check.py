@@ -22,7 +22,7 @@ from google.protobuf.internal import api_implementation
 from joserfc import jwk, jws
 
 import vault_jwt_plugin
-from vault_jwt_plugin.jwt_auth import _cel_library
+from vault_jwt_plugin.jwt_auth.cel import library
 
 
 def own_modules() -> list[str]:
@@ -45,7 +45,7 @@ def check() -> dict[str, object]:
     ssl.create_default_context(cafile=certifi.where())
     return {
         "modules": own_modules(),
-        "cel": _cel_library.load().__name__,
+        "cel": library.load().__name__,
         "idna": encodings.idna.ToASCII("b\u00fccher").decode(),
         "protobuf": api_implementation.Type(),
         "openssl": ssl.OPENSSL_VERSION,

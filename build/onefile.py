@@ -45,7 +45,7 @@ that machine's NSS modules, made for another glibc or not there at all."""
 CXX_LIBRARY = "libstdc++.so.6"
 CEL_LIBRARY = "cel_expr_python.cel.so"
 LATE = ".late.gz"
-"""Ends the names of what jwt_auth/_cel_library.py unpacks when a CEL role first needs it."""
+"""Ends the names of what jwt_auth/cel/library.py unpacks when a CEL role first needs it."""
 
 COMPRESSED = "libcrypto.so.3"
 """Nothing needs it before the program completes its folder: 5 MB, 3 less for 15 ms of a start."""

@@ -9,7 +9,7 @@ from tests.fuzz import mutation
 from tests.fuzz.target import Target, check
 from tests.fuzz.world import GRANT, LEAST, PEM, TOKEN, cel_world, json_of, mount, runs, words_of
 from tests.jwt_auth import stored
-from vault_jwt_plugin.jwt_auth.cel_role import CELRole
+from vault_jwt_plugin.jwt_auth.cel.role import CELRole
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config import Config, StoredConfigError
 from vault_jwt_plugin.jwt_auth.role import Role, StoredRoleError

@@ -9,13 +9,13 @@ from tests.fuzz import mutation
 from tests.fuzz.login import CLAIMS
 from tests.fuzz.target import Target, check
 from vault_jwt_plugin.jwt_auth import strict_json
-from vault_jwt_plugin.jwt_auth._template_limits import MAX_NAME_LENGTH
 from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.policy_templates import (
     PolicyTemplates,
     TemplateError,
     TemplateSyntaxError,
 )
+from vault_jwt_plugin.jwt_auth.templates.limits import MAX_NAME_LENGTH
 
 
 def _template(data: bytes) -> None:

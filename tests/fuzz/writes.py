@@ -12,7 +12,7 @@ from tests.fuzz.target import Target, check
 from tests.fuzz.world import GRANT, LEAST, PEM, cel_world, json_of, mount, runs, try_login, words_of
 from tests.jwt_auth import stored, tokens
 from vault_jwt_plugin.host.request import _decode
-from vault_jwt_plugin.jwt_auth.cel_role import CELRole
+from vault_jwt_plugin.jwt_auth.cel.role import CELRole
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.role import Role
 from vault_jwt_plugin.sdk import (

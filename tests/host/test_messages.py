@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import json_format
 
 from vault_jwt_plugin.host.messages import AuthMessages
-from vault_jwt_plugin.jwt_auth import cel_messages
+from vault_jwt_plugin.jwt_auth.cel import messages as cel_messages
 from vault_jwt_plugin.pb import backend_pb2, logical_pb2
 from vault_jwt_plugin.sdk import Auth
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from tests.jwt_auth import tokens
-from tests.jwt_auth.cel_mounted import CELMounted
+from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.mounted import CLAIMS, ROLE
 from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS
 from vault_jwt_plugin.sdk import LogicalError, Operation

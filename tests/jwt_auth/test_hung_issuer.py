@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.jwt_auth import tokens
-from tests.jwt_auth.cel_mounted import CELMounted
+from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.loopback import Server
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from vault_jwt_plugin.jwt_auth.cel_paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
-from vault_jwt_plugin.jwt_auth.cel_paths import CELLanguage, CELPaths
+from vault_jwt_plugin.jwt_auth.cel.paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
+from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.denials import DenialLog
@@ -26,7 +26,7 @@ from vault_jwt_plugin.sdk import Backend
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vault_jwt_plugin.jwt_auth.cel_messages import CELMessages
+    from vault_jwt_plugin.jwt_auth.cel.messages import CELMessages
     from vault_jwt_plugin.sdk import BackendContext, MaybeAwaitable, Request, Response
 
 _HELP = """

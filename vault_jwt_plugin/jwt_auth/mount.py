@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vault_jwt_plugin.jwt_auth import config as config_module
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
-from vault_jwt_plugin.jwt_auth.cel_role import MAX_CEL_ROLES, CELRole
-from vault_jwt_plugin.jwt_auth.cel_role import STORAGE_PREFIX as CEL_STORAGE_PREFIX
+from vault_jwt_plugin.jwt_auth.cel.role import MAX_CEL_ROLES, CELRole
+from vault_jwt_plugin.jwt_auth.cel.role import STORAGE_PREFIX as CEL_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import origins
@@ -30,9 +30,9 @@ from vault_jwt_plugin.sdk import CIDRError, ReadOnlyError, UserError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
+    from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole
     from vault_jwt_plugin.jwt_auth.key_sources import KeySource
     from vault_jwt_plugin.jwt_auth.kubernetes import Pod
-    from vault_jwt_plugin.jwt_auth.path_cel_login import PreparedCELRole
     from vault_jwt_plugin.sdk import BackendContext
 
 T = TypeVar("T")

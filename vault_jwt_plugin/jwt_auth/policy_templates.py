@@ -24,19 +24,19 @@ import uuid as uuids
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth import _template_parser as parser
-from vault_jwt_plugin.jwt_auth._template_functions import Environment
-from vault_jwt_plugin.jwt_auth._template_lexer import MalformedTemplateError
-from vault_jwt_plugin.jwt_auth._template_limits import (
+from vault_jwt_plugin.jwt_auth.templates import parser
+from vault_jwt_plugin.jwt_auth.templates.functions import Environment
+from vault_jwt_plugin.jwt_auth.templates.lexer import MalformedTemplateError
+from vault_jwt_plugin.jwt_auth.templates.limits import (
     MAX_POLICIES,
     MAX_TEMPLATE_LENGTH,
     ClaimMissingError,
     EvaluationError,
     Meter,
 )
-from vault_jwt_plugin.jwt_auth._template_operands import ROOT, Run
-from vault_jwt_plugin.jwt_auth._template_statements import Statement, run_all
-from vault_jwt_plugin.jwt_auth._template_values import join
+from vault_jwt_plugin.jwt_auth.templates.operands import ROOT, Run
+from vault_jwt_plugin.jwt_auth.templates.statements import Statement, run_all
+from vault_jwt_plugin.jwt_auth.templates.values import join
 from vault_jwt_plugin.sdk.errors import UserError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""CEL roles: programs that decide over a token's claims (OpenBao's `cel/role`, `cel/login`)."""

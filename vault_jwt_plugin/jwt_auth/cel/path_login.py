@@ -1,0 +1,366 @@
+"""`cel/login`, and the renewal of its tokens (OpenBao).
+
+Mirrors `path_cel_login.go`. The token is verified by the very checks of `login`;
+what they leave open is the program's to decide: no subject, no client addresses,
+and without `bound_audiences` no audience.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from vault_jwt_plugin.jwt_auth.cel import library
+from vault_jwt_plugin.jwt_auth.cel.evaluator import Evaluator
+from vault_jwt_plugin.jwt_auth.cel.prepared import counted_name
+from vault_jwt_plugin.jwt_auth.checks import check_token_sent, verify_claims
+from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
+from vault_jwt_plugin.jwt_auth.jws import parse
+from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS, with_keys
+from vault_jwt_plugin.jwt_auth.role_fields import valid_name
+from vault_jwt_plugin.sdk import (
+    Auth,
+    Field,
+    FieldData,
+    FieldType,
+    HostFamily,
+    InternalError,
+    LogicalError,
+    Operation,
+    OperationSpec,
+    Path,
+    PermissionDenied,
+    Request,
+    Response,
+    UserError,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole
+    from vault_jwt_plugin.jwt_auth.cel.program import CELEngine
+    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.denials import DenialLog
+    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.mount import Mount
+    from vault_jwt_plugin.sdk import MaybeAwaitable
+
+_OPENBAO = frozenset({HostFamily.OPENBAO})
+
+CEL_LOGIN_FIELDS: tuple[Field, ...] = (
+    Field(
+        name="role",
+        type=FieldType.LOWER_STRING,
+        description="The CEL role to log in with; the configuration's default_role if left out.",
+        hosts=_OPENBAO,
+    ),
+    Field(
+        name="jwt",
+        type=FieldType.STRING,
+        description="The signed token.",
+        sensitive=True,
+        hosts=_OPENBAO,
+    ),
+)
+
+_SYNOPSIS = "Authenticates to the server with a signed token (JWT) and a CEL role."
+_DESCRIPTION = """
+Checks the token's signature with the configured keys; then the role's program
+decides over its claims, and makes what is granted.
+"""
+
+
+class CELLoginPath:
+    """The handlers of one mount.
+
+    Args:
+        mount: what they share.
+        engine: makes or gives the mount's CEL.
+        clock: Unix seconds.
+        denials: where denied logins are noted.
+    """
+
+    def __init__(
+        self,
+        mount: Mount,
+        engine: Callable[[], CELEngine],
+        *,
+        clock: Callable[[], float],
+        denials: DenialLog,
+    ) -> None:
+        self._mount = mount
+        self._engine = engine
+        self._clock = clock
+        self._denials = denials
+        self._evaluator = Evaluator()
+
+    def path(self) -> Path:
+        """`cel/login`."""
+        return Path(
+            pattern="cel/login",
+            fields=CEL_LOGIN_FIELDS,
+            operations={
+                Operation.UPDATE: OperationSpec(
+                    handler=self.login, summary=_SYNOPSIS, operation_id="jwt-cel-login"
+                ),
+                Operation.ALIAS_LOOKAHEAD: self.login,
+                Operation.RESOLVE_ROLE: self.resolve_role,
+            },
+            help_synopsis=_SYNOPSIS,
+            help_description=_DESCRIPTION.strip(),
+        )
+
+    def close(self) -> None:
+        """Begin no more evaluations."""
+        self._evaluator.close()
+
+    # Login.
+
+    def login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
+        """Verify the token, grant what the program makes of its claims.
+
+        Raises:
+            LoginDenied: 400, and the reason.
+            InternalError: storage failed, what is stored can't be understood, or CEL can't be
+                loaded.
+        """
+        try:
+            answer = self._login(request, data)
+        except LogicalError as error:
+            self._note(error, request, data)
+            raise
+        if isinstance(answer, Response):
+            return answer
+        return self._noting(answer, request, data)
+
+    def _login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
+        config = self._mount.configs.get_cached(STORAGE_KEY)
+        if config is not None:
+            prepared = self._mount.cel_roles.get_cached(_role_name(config, data))
+            if prepared is not None:
+                return self._admit(request, data, config, prepared)
+        return self._login_reading(request, data)
+
+    async def _login_reading(self, request: Request, data: FieldData) -> Response:
+        config, prepared = await self._read(data)
+        answer = self._admit(request, data, config, prepared)
+        return answer if isinstance(answer, Response) else await answer
+
+    async def _read(self, data: FieldData) -> tuple[Config, PreparedCELRole]:
+        """The checks that config and role are there, reading what is not known."""
+        config, name = await self._named(data)
+        # Callers who are not logged in can't have the library loaded by a made-up name.
+        if not library.is_loaded() and await self._is_stored(name):
+            await self._engine().ready()
+        prepared = await self._mount.cel_roles.get(name) if valid_name(name) else None
+        if prepared is None:
+            raise self._unknown(name)
+        return config, prepared
+
+    async def _named(self, data: FieldData) -> tuple[Config, str]:
+        """The checks that there is a config, and a name of a role."""
+        config = await self._mount.configs.get(STORAGE_KEY)
+        if config is None:
+            raise LoginDenied("config_missing", "could not load configuration")
+        return config, _role_name(config, data)
+
+    async def _is_stored(self, name: str) -> bool:
+        # A name that no role can have is not asked for: hosts refuse some such keys as faults.
+        return valid_name(name) and await self._mount.read_cel_role(name) is not None
+
+    def _unknown(self, name: str) -> LoginDenied:
+        self._mount.counters.forget_role(counted_name(name))
+        return LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
+
+    def _admit(
+        self,
+        request: Request,
+        data: FieldData,
+        config: Config,
+        prepared: PreparedCELRole,
+        *,
+        rounds: int = MAX_ROUNDS,
+    ) -> MaybeAwaitable[Response]:
+        compact = data["jwt"]
+        check_token_sent(compact)
+        token = parse(compact)
+        claims = with_keys(
+            self._mount.key_source(config),
+            token.header,
+            lambda keys: verify_claims(
+                token,
+                config,
+                keys,
+                self._clock(),
+                subject="",
+                audiences=prepared.audiences,
+                leeways=prepared.leeways,
+            )[0],
+            room=self._mount.waiting,
+            request=request,
+        )
+        if inspect.isawaitable(claims):
+            return self._grant_if_current(request, data, config, prepared, claims, rounds)
+        return self._grant(request, claims, prepared)
+
+    async def _grant_if_current(
+        self,
+        request: Request,
+        data: FieldData,
+        config: Config,
+        prepared: PreparedCELRole,
+        verifying: Awaitable[VerifiedClaims],
+        rounds: int,
+    ) -> Response:
+        """See `LoginPath._granted_if_current`."""
+        claims: VerifiedClaims | None = None
+        try:
+            claims = await verifying
+        except LoginDenied:
+            config_now, prepared_now = await self._read(data)
+            if config_now == config and prepared_now.role == prepared.role:
+                raise
+        else:
+            config_now, prepared_now = await self._read(data)
+        if claims is not None and config_now == config and prepared_now.role == prepared.role:
+            answer = self._grant(request, claims, prepared)
+        elif rounds == 1:
+            raise changed_meanwhile()
+        else:
+            answer = self._admit(request, data, config_now, prepared_now, rounds=rounds - 1)
+        return answer if isinstance(answer, Response) else await answer
+
+    def _grant(
+        self, request: Request, claims: VerifiedClaims, prepared: PreparedCELRole
+    ) -> MaybeAwaitable[Response]:
+        program = prepared.program
+        inputs = program.inputs(claims, now=self._clock(), operation=request.operation.value)
+        auth = self._evaluator.evaluate(program, inputs, prepared.name)
+        if isinstance(auth, Auth):
+            return self._granted(request, auth, prepared)
+        return self._granted_later(request, auth, prepared)
+
+    async def _granted_later(
+        self, request: Request, evaluating: Awaitable[Auth], prepared: PreparedCELRole
+    ) -> Response:
+        return self._granted(request, await evaluating, prepared)
+
+    def _granted(self, request: Request, auth: Auth, prepared: PreparedCELRole) -> Response:
+        # An alias lookahead grants nothing.
+        if request.operation is Operation.UPDATE:
+            self._mount.counters.login_granted(prepared.counted_as)
+        return Response(auth=auth)
+
+    def _note(self, error: LogicalError, request: Request, data: FieldData) -> None:
+        is_login = request.operation is Operation.UPDATE
+        # Faults (500) are the host adapter's to log; these two are what a caller brings about.
+        if isinstance(error, (UserError, PermissionDenied)):
+            self._denials.note(error, role=data["role"], request_id=request.id)
+            if is_login:
+                self._mount.counters.login_denied(error.code, role=self._existing_role(data))
+        elif is_login:
+            self._mount.counters.login_failed(error.code)
+
+    def _existing_role(self, data: FieldData) -> str | None:
+        """What the role is counted as, if it is one that exists: any other is made up."""
+        name: str = data["role"]
+        if not name and (config := self._mount.configs.get_cached(STORAGE_KEY)) is not None:
+            name = config.default_role
+        return counted_name(name) if name in self._mount.cel_roles else None
+
+    async def _noting(
+        self, pending: Awaitable[Response], request: Request, data: FieldData
+    ) -> Response:
+        try:
+            return await pending
+        except LogicalError as error:
+            self._note(error, request, data)
+            raise
+
+    # What hosts ask beside.
+
+    async def resolve_role(self, _request: Request, data: FieldData) -> Response:
+        """The role that a login would use: checks of config and role only.
+
+        Raises:
+            LoginDenied: no config, no role named, or no such role.
+        """
+        _, name = await self._named(data)
+        if not await self._is_stored(name):
+            raise self._unknown(name)
+        return Response(data={"role": name})
+
+    async def renew(self, request: Request) -> Response:
+        """Grant the token anew as it is: TTLs came from the program, and the token is not here.
+
+        Raises:
+            InternalError: the lease does not say its role, or the role is gone (500, as in Go).
+        """
+        auth = request.auth
+        name = auth.internal_data.get("role") if auth is not None else None
+        if auth is None or not isinstance(name, str) or not name:
+            raise InternalError(
+                "failed to fetch role_name during renewal", code="renew_without_role"
+            )
+        if not await self._is_stored(name):
+            raise InternalError(
+                f"CEL role {quoted(name)} does not exist during renewal",
+                code="renew_role_unknown",
+            )
+        return Response(auth=auth)
+
+
+def renew_by_type(
+    request: Request,
+    *,
+    native: Callable[[Request], MaybeAwaitable[Response | None]],
+    cel: Callable[[Request], Awaitable[Response]],
+) -> MaybeAwaitable[Response | None]:
+    """Renew a token as the type of its role says, which its login has written into its lease.
+
+    Vault's method writes none, nor did OpenBao's before it had CEL: then a native role of the
+    name is meant, or else a CEL role.
+
+    Args:
+        request: the renewal.
+        native: renews for a native role, and refuses types that are not known.
+        cel: renews for a CEL role.
+
+    Raises:
+        InternalError: as these two do.
+    """
+    auth = request.auth
+    role_type = auth.internal_data.get("role_type", "") if auth is not None else "native"
+    if role_type == "cel":
+        return cel(request)
+    renewed = native(request)
+    if role_type == "" and inspect.isawaitable(renewed):
+        return _renew_either(request, renewed, cel)
+    return renewed
+
+
+async def _renew_either(
+    request: Request,
+    native: Awaitable[Response | None],
+    cel: Callable[[Request], Awaitable[Response]],
+) -> Response | None:
+    try:
+        return await native
+    except InternalError as error:
+        if error.code != "renew_role_unknown":
+            raise
+        unknown = error
+    try:
+        return await cel(request)
+    except InternalError as error:
+        raise (unknown if error.code == "renew_role_unknown" else error) from None
+
+
+def _role_name(config: Config, data: FieldData) -> str:
+    name: str = data["role"] or config.default_role
+    if not name:
+        raise LoginDenied("role_missing", "missing role")
+    return name

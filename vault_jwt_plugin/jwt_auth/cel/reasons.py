@@ -1,0 +1,64 @@
+"""Why an evaluation failed, in words that hold nothing of the token.
+
+The library's messages quote what they are about: keys, patterns, values. What is
+shown is the program's own text, or the kind of mistake.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vault_jwt_plugin.jwt_auth.cel.guards import REFUSALS
+from vault_jwt_plugin.sdk import quoted
+
+_MISSING_KEY = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
+_OVERLOAD = re.compile(r"No matching overloads found : ([\w@.$\[\]?:!<>=+*/%&|, ()-]{1,200})")
+
+
+def reason_of(message: str, source: str) -> str:
+    """What went wrong.
+
+    Args:
+        message: the library's.
+        source: every expression of the program.
+    """
+    if (missing := _MISSING_KEY.search(message)) is not None:
+        key = missing.group(1)
+        # The key may be a claim's value; one that the program spells out is not.
+        return f"no such key: {quoted(key)}" if key in source else "no such key"
+    if (overload := _OVERLOAD.search(message)) is not None:
+        # Names of functions and types, no values.
+        called = overload.group(1)
+        return REFUSALS.get(called.removesuffix("()"), f"no such overload: {called}")
+    return next((said for text, said in _REASONS if text in message), "an evaluation error")
+
+
+_REASONS = (
+    ("divide by zero", "division by zero"),
+    ("modulus by zero", "division by zero"),
+    ("Iteration budget exceeded", "it took more than 10,000 steps"),
+    ("Index error", "a position beyond the end of a list or text"),
+    ("index out of range", "a position beyond the end of a list or text"),
+    ("is greater than <string>.size()", "a position beyond the end of a list or text"),
+    ("cannot slice", "a position beyond the end of a list or text"),
+    ("Non-CEL value type", "a function was called on a value that it has no form for"),
+    ("No value with name", "a name that has no value"),
+    ("Applying SELECT", "a member of a value that has no members"),
+    ("Invalid container type", "an index into a value that has no elements"),
+    ("no_such_field", "a field that the message does not have"),
+    ("field '", "a field that the message does not have"),
+    ("missing type info", "a message that does not exist"),
+    ("Failed to parse serialized data", "a value nested too deeply"),
+    ("overflow", "a number, time or duration out of range"),
+    ("out of int64 range", "a number, time or duration out of range"),
+    ("type conversion error", "a value of a type that its field can't hold"),
+    ("invalid regular expression", "an invalid regular expression"),
+    ("more than one capturing group", "a regular expression with more than one group"),
+    ("must have the same type", "a list of values that can't be sorted"),
+    ("Timestamp conversion failed", "a text that is no timestamp"),
+    ("Duration conversion failed", "a text that is no duration"),
+    ("cannot convert", "a value that can't be converted"),
+    ("invalid base64 data", "a text that is no base64"),
+    ("malformed UTF-8", "bytes that are no text"),
+    ("optional.none() dereference", "the value of an optional that has none"),
+)

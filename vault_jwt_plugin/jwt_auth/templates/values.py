@@ -1,0 +1,167 @@
+"""The values that a Go template sees, as Python values.
+
+    Go                      here
+    string                  str; bytes that are not UTF-8 are surrogate escapes (PEP 383)
+    bool                    bool
+    int                     int: constants of the template, lengths, list indexes
+    uint8                   Byte: what `index` takes out of a text
+    float64                 float: every number of a claim
+    nil                     None
+    []interface {}          list, members still as the claims hold them
+    map[string]interface {} Mapping, members still as the claims hold them
+
+Claims carry exact numbers (int, Decimal). Go decodes them to float64, so they become floats where
+they are taken out of the claims: `from_claim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from math import isinf
+from typing import Any, TypeAlias
+
+from vault_jwt_plugin.jwt_auth.templates.limits import EvaluationError, Meter
+
+GoValue: TypeAlias = Any
+"""One of the Python types of the table above."""
+
+SORT_WORK = 4
+"""What sorting one key costs, in units of `Meter.work`."""
+
+
+class Byte(int):
+    """Go's uint8."""
+
+    __slots__ = ()
+
+
+_SCALARS = {bool: "bool", int: "int", Byte: "uint", float: "float64", str: "string"}
+_NAMES = {bool: "a bool", int: "an integer", Byte: "a byte", float: "a number", str: "text"}
+
+
+def from_claim(value: Any) -> GoValue:
+    """The Go value of a decoded JSON value.
+
+    Raises:
+        EvaluationError: a number outside of float64's range.
+    """
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is int or kind is Decimal:
+        try:
+            number = float(value)
+        except OverflowError:
+            number = float("inf")
+        if isinf(number):
+            raise EvaluationError("a claim holds a number outside of float64's range")
+        return number
+    return value
+
+
+def is_list(value: GoValue) -> bool:
+    """Whether it is a Go slice."""
+    return isinstance(value, (list, tuple))
+
+
+def is_map(value: GoValue) -> bool:
+    """Whether it is a Go map."""
+    return isinstance(value, Mapping)
+
+
+def describe(value: GoValue) -> str:
+    """The kind of a value in words; never the value."""
+    name = _NAMES.get(type(value))
+    if name is not None:
+        return name
+    if value is None:
+        return "null"
+    return "a map" if is_map(value) else "a list"
+
+
+def type_name(value: GoValue) -> str:
+    """Go's name of the type, as `printf "%T"` prints it."""
+    if type(value) is Byte:
+        return "uint8"
+    name = _SCALARS.get(type(value))
+    if name is not None:
+        return name
+    if value is None:
+        return "<nil>"
+    return "map[string]interface {}" if is_map(value) else "[]interface {}"
+
+
+def to_bytes(text: str) -> bytes:
+    """The bytes of a Go string.
+
+    Raises:
+        EvaluationError: a lone surrogate, which no JSON text of a verified token holds.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise EvaluationError("a text is not Unicode") from None
+
+
+def from_bytes(data: bytes) -> str:
+    """The Go string of these bytes, which need not be UTF-8."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def join(parts: Iterable[str]) -> str:
+    """Concatenate Go strings.
+
+    Halves of a UTF-8 sequence, which `slice` and `truncate` can make, grow together again.
+    """
+    text = "".join(parts)
+    if text.isascii() or text.isprintable():  # a surrogate is neither
+        return text
+    return from_bytes(to_bytes(text))
+
+
+def sorted_keys(value: Mapping[str, Any], meter: Meter) -> list[str]:
+    """The keys of a map in Go's order, that of their bytes."""
+    meter.work(len(value) * SORT_WORK)
+    return sorted(value)
+
+
+def equal(first: GoValue, second: GoValue) -> bool:
+    """Go's `eq` for one pair (text/template/funcs.go, eq).
+
+    Raises:
+        EvaluationError: kinds that Go does not compare.
+    """
+    left, right = _SCALARS.get(type(first)), _SCALARS.get(type(second))
+    if left == right and left is not None:
+        return bool(first == second)
+    if first is None or second is None:
+        return first is second
+    if {left, right} == {"int", "uint"}:
+        return bool(first == second)
+    raise _incomparable(first, second)
+
+
+def less(first: GoValue, second: GoValue) -> bool:
+    """Go's `lt` (text/template/funcs.go, lt).
+
+    Raises:
+        EvaluationError: kinds that Go does not order.
+    """
+    left, right = _SCALARS.get(type(first)), _SCALARS.get(type(second))
+    if left is None or right is None or left == "bool":
+        raise _incomparable(first, second)
+    if left != right and {left, right} != {"int", "uint"}:
+        raise _incomparable(first, second)
+    if left == "string" and not (first.isascii() and second.isascii()):
+        return to_bytes(first) < to_bytes(second)
+    return bool(first < second)
+
+
+def _incomparable(first: GoValue, second: GoValue) -> EvaluationError:
+    reason = f"can't compare {describe(first)} with {describe(second)}"
+    kinds = {type(first), type(second)}
+    if kinds == {int, float}:
+        # Go's best-known trap: claims are float64, the constant 5 is an int.
+        reason += "; write the number that a claim is compared with as a decimal, as in 5.0"
+    return EvaluationError(reason)
