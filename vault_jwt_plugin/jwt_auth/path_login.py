@@ -14,6 +14,7 @@ from vault_jwt_plugin.jwt_auth.checks import grant, grant_enriched, open_token, 
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile, kind_of
 from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS, with_keys
+from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.providers import Enrichment
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
@@ -23,14 +24,11 @@ from vault_jwt_plugin.sdk import (
     FieldType,
     HostFamily,
     InternalError,
-    LogicalError,
     Operation,
     OperationSpec,
     Path,
-    PermissionDenied,
     Request,
     Response,
-    UserError,
     quoted,
 )
 
@@ -97,8 +95,8 @@ class LoginPath:
         self._mount = mount
         self._providers = providers
         self._clock = clock
-        self._denials = denials
         self._counters = mount.counters
+        self._outcomes = Outcomes(denials, mount.counters, counted_as=self._counted_as)
         self._configs = mount.configs
         self._roles = mount.roles
 
@@ -128,14 +126,7 @@ class LoginPath:
             PermissionDenied: 403: the client's address is not allowed.
             InternalError: storage failed, or what is stored can't be understood.
         """
-        try:
-            answer = self._login(request, data)
-        except LogicalError as error:
-            self._note(error, request, data)
-            raise
-        if isinstance(answer, Response):
-            return answer
-        return self._noting(answer, request, data)
+        return self._outcomes.of(self._login, request, data)
 
     def _login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
         config = self._configs.get_cached(STORAGE_KEY)
@@ -253,31 +244,12 @@ class LoginPath:
             raise LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
         return config, prepared
 
-    def _note(self, error: LogicalError, request: Request, data: FieldData) -> None:
-        is_login = request.operation is Operation.UPDATE
-        # Faults (500) are the host adapter's to log; these two are what a caller brings about.
-        if isinstance(error, (UserError, PermissionDenied)):
-            self._denials.note(error, role=data["role"], request_id=request.id)
-            if is_login:
-                self._counters.login_denied(error.code, role=self._existing_role(data))
-        elif is_login:
-            self._counters.login_failed(error.code)
-
-    def _existing_role(self, data: FieldData) -> str | None:
+    def _counted_as(self, data: FieldData) -> str | None:
         """The role's name, if it is one that exists: any other is for the caller to make up."""
         name: str = data["role"]
         if not name and (config := self._configs.get_cached(STORAGE_KEY)) is not None:
             name = config.default_role
         return name if name in self._roles else None
-
-    async def _noting(
-        self, pending: Awaitable[Response], request: Request, data: FieldData
-    ) -> Response:
-        try:
-            return await pending
-        except LogicalError as error:
-            self._note(error, request, data)
-            raise
 
     # What hosts ask beside.
 

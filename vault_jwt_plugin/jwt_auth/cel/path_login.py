@@ -18,6 +18,7 @@ from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
 from vault_jwt_plugin.jwt_auth.jws import parse
 from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS, with_keys
+from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
     Auth,
@@ -26,14 +27,11 @@ from vault_jwt_plugin.sdk import (
     FieldType,
     HostFamily,
     InternalError,
-    LogicalError,
     Operation,
     OperationSpec,
     Path,
-    PermissionDenied,
     Request,
     Response,
-    UserError,
     quoted,
 )
 
@@ -94,7 +92,7 @@ class CELLoginPath:
         self._mount = mount
         self._engine = engine
         self._clock = clock
-        self._denials = denials
+        self._outcomes = Outcomes(denials, mount.counters, counted_as=self._counted_as)
         self._evaluator = Evaluator()
 
     def path(self) -> Path:
@@ -127,14 +125,7 @@ class CELLoginPath:
             InternalError: storage failed, what is stored can't be understood, or CEL can't be
                 loaded.
         """
-        try:
-            answer = self._login(request, data)
-        except LogicalError as error:
-            self._note(error, request, data)
-            raise
-        if isinstance(answer, Response):
-            return answer
-        return self._noting(answer, request, data)
+        return self._outcomes.of(self._login, request, data)
 
     def _login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
         config = self._mount.configs.get_cached(STORAGE_KEY)
@@ -254,31 +245,12 @@ class CELLoginPath:
             self._mount.counters.login_granted(prepared.counted_as)
         return Response(auth=auth)
 
-    def _note(self, error: LogicalError, request: Request, data: FieldData) -> None:
-        is_login = request.operation is Operation.UPDATE
-        # Faults (500) are the host adapter's to log; these two are what a caller brings about.
-        if isinstance(error, (UserError, PermissionDenied)):
-            self._denials.note(error, role=data["role"], request_id=request.id)
-            if is_login:
-                self._mount.counters.login_denied(error.code, role=self._existing_role(data))
-        elif is_login:
-            self._mount.counters.login_failed(error.code)
-
-    def _existing_role(self, data: FieldData) -> str | None:
+    def _counted_as(self, data: FieldData) -> str | None:
         """What the role is counted as, if it is one that exists: any other is made up."""
         name: str = data["role"]
         if not name and (config := self._mount.configs.get_cached(STORAGE_KEY)) is not None:
             name = config.default_role
         return counted_name(name) if name in self._mount.cel_roles else None
-
-    async def _noting(
-        self, pending: Awaitable[Response], request: Request, data: FieldData
-    ) -> Response:
-        try:
-            return await pending
-        except LogicalError as error:
-            self._note(error, request, data)
-            raise
 
     # What hosts ask beside.
 
