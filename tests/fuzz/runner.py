@@ -78,13 +78,14 @@ class Outcome:
         )
 
 
-def fuzz(name: str, *, seconds: float, folder: Path) -> Outcome:
+def fuzz(name: str, *, seconds: float, folder: Path, seed: int | None = None) -> Outcome:
     """Fuzz one target.
 
     Args:
         name: Of the target.
         seconds: How long, the start not counted.
         folder: For what is made: `corpus`, kept between runs, and `found`.
+        seed: Of the fuzzer's chances; None = another one every time.
     """
     corpus, artifacts = folder / name / "corpus", folder / name / "found"
     for each in (corpus, artifacts):
@@ -93,6 +94,8 @@ def fuzz(name: str, *, seconds: float, folder: Path) -> Outcome:
     command = [sys.executable, "-m", "tests.fuzz.engine", name]
     command += [f"-max_total_time={seconds:.0f}", f"-timeout={HANGS_S}", "-print_final_stats=1"]
     command += ["-report_slow_units=2", f"-artifact_prefix={artifacts}/"]
+    if seed is not None:
+        command.append(f"-seed={seed}")
     words = folder / name / "words"
     if dictionary := _dictionary(targets.load(name).words):
         words.write_text(dictionary)
@@ -128,10 +131,16 @@ def fuzz(name: str, *, seconds: float, folder: Path) -> Outcome:
     )
 
 
-def fuzz_all(names: Iterable[str], *, seconds: float, jobs: int, folder: Path) -> Iterator[Outcome]:
+def fuzz_all(
+    names: Iterable[str], *, seconds: float, jobs: int, folder: Path, seed: int | None = None
+) -> Iterator[Outcome]:
     """Fuzz several targets, some at a time; each one's outcome, in the order of the names."""
+
+    def one(name: str) -> Outcome:
+        return fuzz(name, seconds=seconds, folder=folder, seed=seed)
+
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda name: fuzz(name, seconds=seconds, folder=folder), names)
+        yield from pool.map(one, names)
 
 
 def _environment() -> Mapping[str, str]:
