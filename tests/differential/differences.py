@@ -352,6 +352,17 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     *(
         Difference(
+            case=f"config-{name}",
+            step=1,
+            values={"warnings": (False, True)},
+            topic="A key set without a key that can be used, read back",
+            reason="The read warns: no token can be verified with it.",
+            families=families,
+        )
+        for name, families in (("jwks-empty-set", ("bao", "vault")), ("pairs-empty-set", ("vault",)))
+    ),
+    *(
+        Difference(
             case=f"config-skip-{name}",
             step=1,
             values={"data.status": ("valid", "invalid"), "warnings": (False, True)},
