@@ -23,6 +23,7 @@ from joserfc import jwk, jws
 
 import vault_jwt_plugin
 from vault_jwt_plugin.jwt_auth.cel import library
+from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern
 
 
 def own_modules() -> list[str]:
@@ -46,6 +47,7 @@ def check() -> dict[str, object]:
     return {
         "modules": own_modules(),
         "cel": library.load().__name__,
+        "re2": Pattern("^a").matches("abc"),
         "idna": encodings.idna.ToASCII("b\u00fccher").decode(),
         "protobuf": api_implementation.Type(),
         "openssl": ssl.OPENSSL_VERSION,

@@ -45,7 +45,7 @@ that machine's NSS modules, made for another glibc or not there at all."""
 CXX_LIBRARY = "libstdc++.so.6"
 CEL_LIBRARY = "cel_expr_python.cel.so"
 LATE = ".late.gz"
-"""Ends the names of what jwt_auth/cel/library.py unpacks when a CEL role first needs it."""
+"""Ends the name of what jwt_auth/cel/library.py unpacks when a CEL role first needs it."""
 
 COMPRESSED = "libcrypto.so.3"
 """Nothing needs it before the program completes its folder: 5 MB, 3 less for 15 ms of a start."""
@@ -125,22 +125,12 @@ def drop_unused_cxx(folder: Path) -> None:
 
 
 def pack_late(folder: Path) -> None:
-    """Compress what only the CEL library needs, and it: unpacked when a CEL role first needs them.
-
-    Raises:
-        ValueError: somebody else needs the C++ library too.
-    """
+    """Compress the CEL library, which is unpacked when a CEL role first needs it."""
     library = folder / CEL_LIBRARY
-    late = [library]
-    users = [path for path in elf_files(folder) if CXX_LIBRARY in needed_libraries(path)]
-    if users:
-        if users != [library]:
-            raise ValueError(f"{CXX_LIBRARY} is needed at the start: {users}")
-        late.append(folder / CXX_LIBRARY)
-    for path in late:
-        # No time inside, so that the same library gives the same bytes.
-        path.with_name(path.name + LATE).write_bytes(gzip.compress(path.read_bytes(), mtime=0))
-        path.unlink()
+    # No time inside, so that the same library gives the same bytes.
+    packed = gzip.compress(library.read_bytes(), mtime=0)
+    library.with_name(library.name + LATE).write_bytes(packed)
+    library.unlink()
 
 
 def slim(binary: Path) -> None:

@@ -359,7 +359,10 @@ DIFFERENCES: tuple[Difference, ...] = (
             reason="The read warns: no token can be verified with it.",
             families=families,
         )
-        for name, families in (("jwks-empty-set", ("bao", "vault")), ("pairs-empty-set", ("vault",)))
+        for name, families in (
+            ("jwks-empty-set", ("bao", "vault")),
+            ("pairs-empty-set", ("vault",)),
+        )
     ),
     *(
         Difference(

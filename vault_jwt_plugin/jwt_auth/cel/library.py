@@ -6,9 +6,8 @@ nor in memory:
 
 - installed as a package, it is imported when first needed;
 - in the one-file program it is a gzip file beside the other libraries, made by
-  the build under the name `PACKED`, and so is what only it links to (the C++
-  library): every file that ends in `SUFFIX`. They are unpacked beside themselves,
-  in the folder that the program already runs from and removes at its end.
+  the build under the name `PACKED`. It is unpacked beside itself, in the folder
+  that the program already runs from and removes at its end.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
 
 MODULE = "cel_expr_python.cel"
 
-SUFFIX = ".late.gz"
-"""Ends the names of the gzip files in the one-file program's folder that only CEL needs."""
+LIBRARY = "cel_expr_python.cel.so"
+"""The file's name in the one-file program's folder, once it is unpacked."""
 
-PACKED = "cel_expr_python.cel.so" + SUFFIX
+PACKED = LIBRARY + ".late.gz"
 """The gzip file whose content is the extension module."""
 
 _loaded: ModuleType | None = None
@@ -93,9 +92,9 @@ def _load_packed() -> ModuleType | None:
     packed = packed_module()
     if packed is None:
         return None
-    for each in sorted(packed.parent.glob(f"*{SUFFIX}")):
-        _unpack(each)
-    library = _unpacked(packed)
+    library = packed.with_name(LIBRARY)
+    if not library.exists():
+        _unpack(packed, library)
     spec = importlib.util.spec_from_file_location(MODULE, library)
     if spec is None or spec.loader is None:
         raise ImportError(f"{library.name} is no extension module")
@@ -105,23 +104,16 @@ def _load_packed() -> ModuleType | None:
     return module
 
 
-def _unpacked(packed: Path) -> Path:
-    return packed.with_name(packed.name.removesuffix(SUFFIX))
-
-
-def _unpack(packed: Path) -> None:
+def _unpack(packed: Path, library: Path) -> None:
     import gzip
     import shutil
 
-    file = _unpacked(packed)
-    if file.exists():
-        return
     # Whole or not at all: half a library would stay for the process's next try.
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished = library.with_name(f".{library.name}.{os.getpid()}")
     try:
         with gzip.open(packed) as source, unfinished.open("xb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
         unfinished.chmod(0o500)
-        unfinished.replace(file)
+        unfinished.replace(library)
     finally:
         unfinished.unlink(missing_ok=True)

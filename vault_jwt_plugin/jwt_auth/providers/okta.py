@@ -79,7 +79,7 @@ class Okta:
         try:
             self._filter = Pattern(filter_text) if filter_text else None
         except PatternError as error:
-            raise settings.invalid(f"'groups_filter' is no regular expression: {error}") from None
+            raise settings.invalid(f"'groups_filter' can't be used: {error}") from None
         self._trust = config.trust(config.oidc_discovery_ca_pem)
         self._fetcher = fetcher
 
