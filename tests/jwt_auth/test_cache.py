@@ -6,7 +6,8 @@ import gc
 import pytest
 
 from vault_jwt_plugin.jwt_auth import cache as cache_module
-from vault_jwt_plugin.jwt_auth.cache import DOUBT_S, Cache
+from vault_jwt_plugin.jwt_auth.cache import DOUBT_S, MAX_READS, Cache
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.sdk import InternalError, StorageError
 
 
@@ -78,7 +79,7 @@ def test_what_is_not_there_is_never_kept():
     asyncio.run(scenario())
 
 
-def test_a_read_under_way_does_not_put_back_what_a_write_dropped():
+def test_a_read_that_a_write_overtakes_is_neither_kept_nor_given_to_anybody():
     async def scenario():
         store = Store(a="old")
         cache = store.cache()
@@ -88,11 +89,8 @@ def test_a_read_under_way_does_not_put_back_what_a_write_dropped():
         store.entries["a"] = b"new"
         cache.drop("a")
         store.gate.set()
-        # The login that asked before the write may be answered with the old value ...
-        assert await early == ["a", "old"]
-        # ... but nobody after it.
-        assert cache.get_cached("a") is None
-        assert await cache.get("a") == ["a", "new"]
+        assert await early == ["a", "new"]
+        assert cache.get_cached("a") == ["a", "new"]
 
     asyncio.run(scenario())
 
@@ -110,8 +108,60 @@ def test_who_asks_after_a_write_does_not_join_a_read_from_before_it(drop):
         store.gate = None
         assert await cache.get("a") == ["a", "new"]
         gate.set()
-        assert await early == ["a", "old"]
+        assert await early == ["a", "new"]
         assert cache.get_cached("a") == ["a", "new"]
+
+    asyncio.run(scenario())
+
+
+def test_a_write_of_another_name_overtakes_nothing():
+    async def scenario():
+        store = Store(a="old")
+        cache = store.cache()
+        store.gate = asyncio.Event()
+        early = asyncio.create_task(cache.get("a"))
+        await store.reading.wait()
+        cache.drop("b")
+        store.gate.set()
+        assert await early == ["a", "old"]
+        assert cache.get_cached("a") == ["a", "old"]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_dropped_whenever_it_is_read_ends_in_a_denial():
+    async def scenario():
+        store = Store(a="1")
+        cache = store.cache()
+        read, reads = cache._read, 0
+
+        async def overtaken(name):
+            nonlocal reads
+            reads += 1
+            cache.drop(name)
+            return await read(name)
+
+        cache._read = overtaken
+        with pytest.raises(LoginDenied) as denied:
+            await cache.get("a")
+        assert (denied.value.code, reads) == ("changed_meanwhile", MAX_READS)
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_read_that_a_write_overtakes_is_done_again():
+    async def scenario():
+        store = Store(a="1")
+        cache = store.cache()
+        read = cache._read
+
+        async def fails(name):
+            cache._read = read
+            cache.drop(name)
+            raise StorageError("gone")
+
+        cache._read = fails
+        assert await cache.get("a") == ["a", "1"]
 
     asyncio.run(scenario())
 

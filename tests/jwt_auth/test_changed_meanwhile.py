@@ -1,8 +1,9 @@
-"""Logins that wait for an issuer while their mount is changed: they end as the change says."""
+"""Logins that wait while their mount is changed: they end as the change says."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from tests.jwt_auth import tokens
 from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.mounted import CLAIMS, ROLE
-from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS
+from vault_jwt_plugin.jwt_auth.cel.program import CompiledProgram
+from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS
 from vault_jwt_plugin.sdk import LogicalError, Operation
 
 URL = "https://issuer/keys"
@@ -160,6 +162,129 @@ def test_what_changes_again_and_again_ends_in_a_denial(path):
                     await held.aclose()
                     held.push_async_exit(following.pop_all())
             assert await login == "changed_meanwhile"
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def hung_storage(mount, key, *, seen_late):
+    """The next read of `key` is answered after the block; gives the event of asking.
+
+    Args:
+        seen_late: whether with what is stored by then.
+    """
+    gate, asking = asyncio.Event(), asyncio.Event()
+    get = mount.storage.get
+
+    async def late(asked):
+        if asked != key:
+            return await get(asked)
+        mount.storage.get = get
+        seen = await get(asked)
+        asking.set()
+        await gate.wait()
+        return await get(asked) if seen_late else seen
+
+    mount.storage.get = late
+    yield asking
+    gate.set()
+
+
+PEMS = [tokens.public_pem(tokens.key_for("RS256", *name)) for name in ((), ("b",))]
+POLICIES = "pb.Auth{{policies: ['{}'], display_name: 'x', alias: logical.Alias{{name: 'x'}}}}"
+
+
+async def write_role(mount, path, policies):
+    if path == "login":
+        await mount.write("role/demo", ROLE | {"policies": policies})
+    else:
+        await mount.put(POLICIES.format(policies), bound_audiences=CLAIMS["aud"])
+
+
+@pytest.mark.parametrize("seen_late", [False, True])
+@pytest.mark.parametrize(("path", "key"), [("login", "role/demo"), ("cel/login", "cel/role/demo")])
+def test_a_login_that_waits_for_storage(path, key, seen_late):
+    async def scenario():
+        async with CELMounted() as mount:
+            await mount.write("config", {"jwt_validation_pubkeys": PEMS[0]})
+            for withdrawn, change, expected in [
+                ("policies", "before", ("after",)),
+                ("role", None, "role_unknown"),
+                ("key", PEMS[1], "signature_invalid"),
+            ]:
+                await write_role(mount, path, "before")
+                mount.backend.invalidate_key(key)
+                async with hung_storage(mount, key, seen_late=seen_late) as asking:
+                    login = begin(mount, path, "a")
+                    await asking.wait()
+                    if withdrawn == "key":
+                        await mount.write("config", {"jwt_validation_pubkeys": change})
+                    if withdrawn == "role":
+                        await mount.ask(Operation.DELETE, key)
+                    else:
+                        # Who has the withdrawn key must not get what the role gives since then.
+                        await write_role(mount, path, "after")
+                assert await login == expected
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("withdrawn", ["key", "role", "nothing"])
+def test_a_login_whose_program_is_evaluated_in_a_thread(withdrawn, monkeypatch):
+    started, go = threading.Event(), threading.Event()
+    evaluate = CompiledProgram.evaluate
+
+    def slow(self, inputs, role):
+        started.set()
+        assert go.wait(10)
+        return evaluate(self, inputs, role)
+
+    async def scenario():
+        async with CELMounted() as mount:
+            await mount.configure()
+            jwt = tokens.token(CLAIMS | {"x": ["a" * 100] * 300})
+            monkeypatch.setattr(CompiledProgram, "evaluate", slow)
+            login = asyncio.ensure_future(ask(mount.cel_login(jwt=jwt)))
+            await asyncio.to_thread(started.wait, 10)
+            if withdrawn == "key":
+                await mount.write("config", {"jwt_validation_pubkeys": PEMS[1]})
+            elif withdrawn == "role":
+                await mount.ask(Operation.DELETE, "cel/role/demo")
+            go.set()
+            expected = {"key": "signature_invalid", "role": "role_unknown", "nothing": ()}
+            assert await login == expected[withdrawn]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, True), (0, False)])
+def test_a_number_that_becomes_a_truth_value_is_a_change(before, after):
+    async def scenario():
+        async with configured() as mount:
+            await mount.write("role/demo", ROLE | {"bound_claims": {"admin": before}})
+            async with hung(mount) as asking:
+                claims = CLAIMS | {"admin": before, "exp": mount.now + 60}
+                jwt = tokens.token(claims, key=tokens.key_for("RS256", "b"), header={"kid": "b"})
+                login = asyncio.ensure_future(ask(mount.login(jwt)))
+                await asking.wait()
+                await mount.write("role/demo", ROLE | {"bound_claims": {"admin": after}})
+            assert await login == "bound_claim_mismatch"
+
+    asyncio.run(scenario())
+
+
+def test_a_login_with_the_former_configuration_does_not_bring_back_its_keys():
+    async def scenario():
+        async with configured() as mount:
+            mount.backend.invalidate_key("role/demo")
+            async with hung_storage(mount, "role/demo", seen_late=False) as asking:
+                login = begin(mount, "login", "a")
+                await asking.wait()
+                await mount.write(*KEYS)
+                await mount.keys_settle()
+                source = mount.backend._mount._keys[1]
+            assert await login == ("webapps",)
+            assert mount.backend._mount._keys[1] is source
 
     asyncio.run(scenario())
 

@@ -27,11 +27,13 @@ class Setup:
     def __init__(self, storage=None):
         self.storage: Any = storage or InMemoryStorage()
         self.writable = True
+        self.configured: Any = {KEY, OTHER.storage_key}
         self.clock = Clock(NOW)
         self.archive = KeyArchive(
             self.storage,
             writable=lambda: self.writable,
             read_only=self.read_only,
+            in_use=self.in_use,
             clock=self.clock,
             logger=logging.getLogger("archive"),
         )
@@ -39,6 +41,9 @@ class Setup:
 
     def read_only(self):
         self.writable = False
+
+    async def in_use(self):
+        return self.configured
 
     async def save(self, *jwks, store=None):
         (store or self.store).save(keys_of(*jwks, fetched_at=self.clock.now))
@@ -127,23 +132,15 @@ def test_a_node_that_can_not_write_writes_when_it_can():
     async def scenario(setup):
         setup.writable = False
         await setup.save(JWK)
-        setup.archive.sweep(lambda: pytest.fail("it would sweep"))
+        setup.archive.sweep()
         await setup.archive.settle()
         assert setup.storage.calls == []
-        setup.archive.sweep(wants(KEY))
         setup.writable = True
         setup.archive.flush()
         await setup.archive.settle()
         assert setup.puts == [KEY]
 
     run(scenario)
-
-
-def wants(*keys):
-    async def wanted():
-        return set(keys)
-
-    return wanted
 
 
 def test_a_node_that_turns_out_to_be_read_only_stops_writing(caplog):
@@ -285,24 +282,36 @@ def test_what_nothing_refers_to_is_deleted():
     async def scenario(setup):
         await setup.save(JWK)
         await setup.save(JWK, store=setup.archive.of(OTHER, trust_for_s=DAY_S))
-        setup.archive.sweep(wants(OTHER.storage_key))
+        setup.configured = {OTHER.storage_key}
+        setup.archive.sweep()
         await setup.archive.settle()
         assert list(setup.storage.entries) == ["config", OTHER.storage_key]
         # It is gone: the same keys are new again.
+        setup.configured = {KEY}
         await setup.save(JWK)
         assert KEY in setup.storage.entries
 
     run(scenario, storage=InMemoryStorage({"config": b"{}"}))
 
 
+@pytest.mark.parametrize("configured", [(), (OTHER.storage_key,), None])
+def test_what_nothing_refers_to_is_not_stored(configured):
+    async def scenario(setup):
+        setup.configured = configured
+        await setup.save(JWK)
+        assert setup.puts == []
+        setup.configured = {KEY}
+        await setup.save(JWK)
+        assert setup.puts == [KEY]
+
+    run(scenario)
+
+
 def test_nothing_is_deleted_when_it_is_not_known_what_is_referred_to():
     async def scenario(setup):
         await setup.save(JWK)
-
-        async def unknown():
-            return None
-
-        setup.archive.sweep(unknown)
+        setup.configured = None
+        setup.archive.sweep()
         await setup.archive.settle()
         assert list(setup.storage.entries) == [KEY]
 
@@ -346,10 +355,11 @@ def test_closing_waits_for_a_write_but_not_for_long():
 
 def test_a_fault_of_ours_is_logged(caplog):
     async def scenario(setup):
-        async def fault():
+        async def fault(_prefix):
             raise RuntimeError("fault")
 
-        setup.archive.sweep(fault)
+        setup.storage.list = fault
+        setup.archive.sweep()
         await setup.archive.settle()
         assert [record.getMessage() for record in caplog.records] == [
             "storing keys failed unexpectedly"

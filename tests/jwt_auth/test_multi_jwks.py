@@ -7,7 +7,9 @@ import inspect
 
 import pytest
 
+from tests.jwt_auth import tokens
 from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
@@ -245,3 +247,38 @@ def test_a_closed_source_has_no_keys():
         assert fetcher.asked == []
 
     play(scenario)
+
+
+def test_a_token_waits_for_every_set_that_may_have_its_key():
+    """Two sets know the kid, and both change; the first answer is of the other one."""
+
+    async def scenario():
+        old, new, other = (tokens.key_for("RS256", name) for name in ("a", "b", "c"))
+        sets = {
+            url: {"keys": [tokens.public_jwk(key, kid="1")]}
+            for url, key in ((URL_A, other), (URL_B, old))
+        }
+        async with Mounted() as mount:
+            mount.fetcher.documents = dict(sets)
+            await mount.configure(jwks_pairs=[{"jwks_url": url} for url in sets])
+            await mount.keys_settle()
+            mount.fetcher.documents = {
+                URL_A: {"keys": [*sets[URL_A]["keys"], tokens.public_jwk(new, kid="2")]},
+                URL_B: {"keys": [tokens.public_jwk(new, kid="1")]},
+            }
+            first_answered = asyncio.Event()
+            get_json = mount.fetcher.get_json
+
+            async def ordered(url, **options):
+                if url == URL_B:
+                    await first_answered.wait()
+                answer = await get_json(url, **options)
+                if url == URL_A:
+                    asyncio.get_running_loop().call_later(0.05, first_answered.set)
+                return answer
+
+            mount.fetcher.get_json = ordered
+            granted = await mount.login(tokens.token(CLAIMS, key=new, header={"kid": "1"}))
+            assert granted.auth.policies == ("webapps",)
+
+    asyncio.run(scenario())

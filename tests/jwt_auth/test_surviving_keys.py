@@ -134,6 +134,33 @@ def test_a_late_answer_to_a_former_source_is_not_stored_over_newer_keys():
     run(scenario)
 
 
+def test_a_late_answer_to_a_former_source_does_not_bring_back_its_copy():
+    async def scenario():
+        async with Life() as first:
+            await first.configure(jwks_url=URL)
+            await first.login(JWT)
+            await first.stored()
+            first.now += 3600
+            first.fetcher.gate = asyncio.Event()
+            first.fetcher.asking.clear()
+            await first.login(JWT)
+            await first.fetcher.asking.wait()
+            gate, first.fetcher.gate = first.fetcher.gate, None
+            # The operator wants to be rid of these keys while the issuer is slow.
+            key = tokens.public_pem(tokens.key_for("RS256", "b"))
+            await first.write("config", {"jwt_validation_pubkeys": key})
+            assert await first.stored() == []
+            gate.set()
+            await first.keys_settle()
+            assert await first.stored() == []
+        async with Life(first, later_s=60) as second:
+            second.outage()
+            await second.write("config", {"jwks_url": URL, "skip_jwks_validation": True})
+            assert await second.code() == "keys_unavailable"
+
+    run(scenario)
+
+
 def test_a_mount_without_logins_keeps_its_keys_fresh():
     async def scenario():
         async with Life() as first:

@@ -4,8 +4,9 @@ The Go methods read the role from storage at every login: one round trip to the
 host each. Here a login whose config and role are known makes none. What keeps
 that safe:
 
-- Every write of ours, and every `InvalidateKey`, drops the entry. A generation
-  counter keeps a read that was under way from putting back what was dropped.
+- Every write of ours, and every `InvalidateKey`, drops the entry. A read that was
+  under way then is of no use to anybody: it is neither kept nor given to those who
+  wait for it, who read again.
 - Only where this node can write (so every write passes through it) do entries
   live until dropped. Elsewhere `InvalidateKey` is best effort, so they are read
   again after `MAX_AGE_S`.
@@ -20,11 +21,15 @@ they are asked for (some 45 us), so that 10,000 roles fit into 40 MB.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from vault_jwt_plugin.jwt_auth.errors import changed_meanwhile
+from vault_jwt_plugin.sdk import LogicalError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,6 +47,9 @@ MAX_DECODED_BYTES = 1024 * 1024
 
 MAX_BYTES = 12 * 1024 * 1024
 """Stored bytes of all entries that are kept; one always is."""
+
+MAX_READS = 5
+"""How often one caller reads what is dropped each time while it is being read."""
 
 DOUBT_S = 60.0
 """How long entries live only `MAX_AGE_S` after a write whose outcome is unknown, in seconds."""
@@ -64,12 +72,21 @@ class _Entry(Generic[T]):
         self.expires_at = expires_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Read(Generic[T]):
-    """A read under way, and when it began."""
+    """A read under way.
 
-    task: asyncio.Task[T | None]
+    Attributes:
+        name: of what it reads.
+        started_at: when it began.
+        is_current: whether what it reads has not been dropped since.
+        task: reads and decodes.
+    """
+
+    name: str
     started_at: float
+    is_current: bool = True
+    task: asyncio.Task[T | None] = field(init=False)
 
 
 class Cache(Generic[T]):
@@ -81,6 +98,9 @@ class Cache(Generic[T]):
         writable: whether this node is known to be able to write.
         capacity: how many entries are kept.
         monotonic: seconds that never go back.
+
+    Attributes:
+        drops: how often something was dropped.
     """
 
     def __init__(
@@ -103,10 +123,10 @@ class Cache(Generic[T]):
         self._cold: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._hot_bytes = 0
         self._bytes = 0
+        # The reads that may be shared, and all that go on; the loop itself holds tasks only weakly.
         self._reads: dict[str, _Read[T]] = {}
-        # Dropped reads go on for those who wait for them; the loop itself holds tasks only weakly.
-        self._tasks: set[asyncio.Task[T | None]] = set()
-        self._generation = 0
+        self._under_way: set[_Read[T]] = set()
+        self.drops = 0
         self._doubted_until = 0.0
 
     def get_cached(self, name: str) -> T | None:
@@ -140,37 +160,51 @@ class Cache(Generic[T]):
         Raises:
             StorageError: the host's storage failed.
             InternalError: what is stored can't be understood.
+            LoginDenied: `changed_meanwhile`: it was dropped again and again while it was read.
         """
-        value = self.get_cached(name)
-        if value is not None:
-            return value
+        for _ in range(MAX_READS):
+            value = self.get_cached(name)
+            if value is not None:
+                return value
+            read = self._begin(name)
+            try:
+                value = await asyncio.shield(read.task)
+            except LogicalError:
+                if read.is_current:
+                    raise
+            else:
+                if read.is_current:
+                    return value
+        raise changed_meanwhile()
+
+    def _begin(self, name: str) -> _Read[T]:
+        """The read under way that may be shared, or else a new one."""
         now = self._monotonic()
         read = self._reads.get(name)
         if read is None or now >= (self._expiry(read.started_at) or inf):
-            task = asyncio.get_running_loop().create_task(
-                self._load(name, now), name=f"read {name}"
+            read = self._reads[name] = _Read(name=name, started_at=now)
+            read.task = asyncio.get_running_loop().create_task(
+                self._load(read), name=f"read {name}"
             )
-            read = self._reads[name] = _Read(task=task, started_at=now)
-            self._tasks.add(task)
-            task.add_done_callback(lambda done: self._finished(name, done))
-        return await asyncio.shield(read.task)
+            self._under_way.add(read)
+            read.task.add_done_callback(functools.partial(self._finished, read))
+        return read
 
-    async def _load(self, name: str, started_at: float) -> T | None:
-        # The age counts from before the read: the host may answer late with what it saw early.
-        generation = self._generation
+    async def _load(self, read: _Read[T]) -> T | None:
+        name = read.name
         raw = await self._read(name)
         known = self._hot.get(name)
-        current = generation == self._generation
         if raw is None:
-            if current:
+            if read.is_current:
                 self._forget(name)
             return None
         # Same bytes, same value: what hangs on the value's identity (keys, compiled rules) stays.
         value = known.value if known is not None and known.raw == raw else None
         if value is None:
             value = self._decode(name, raw)
-        if current:
-            self._store(name, _Entry(raw, value, self._expiry(started_at)))
+        if read.is_current:
+            # The age counts from before the read: the host may answer late with what it saw early.
+            self._store(name, _Entry(raw, value, self._expiry(read.started_at)))
         return value
 
     def _expiry(self, started_at: float) -> float | None:
@@ -201,29 +235,32 @@ class Cache(Generic[T]):
             self._hot_bytes -= len(entry.raw)
         self._bytes -= len(entry.raw)
 
-    def _finished(self, name: str, task: asyncio.Task[T | None]) -> None:
-        self._tasks.discard(task)
-        read = self._reads.get(name)
-        if read is not None and read.task is task:
-            del self._reads[name]
+    def _finished(self, read: _Read[T], task: asyncio.Task[T | None]) -> None:
+        self._under_way.discard(read)
+        if self._reads.get(read.name) is read:
+            del self._reads[read.name]
         if not task.cancelled():
             # Whoever still waits gets it too; this keeps asyncio from logging it when nobody does.
             task.exception()
 
     def drop(self, name: str) -> None:
-        """Forget one name. A read under way serves those who wait for it, and is not kept."""
-        self._generation += 1
+        """Forget one name, and what is being read of it."""
+        self.drops += 1
         self._forget(name)
-        # Whoever asks from now on must see what was written: start afresh.
         self._reads.pop(name, None)
+        for read in self._under_way:
+            if read.name == name:
+                read.is_current = False
 
     def drop_all(self) -> None:
         """Forget everything, as `drop` does."""
-        self._generation += 1
+        self.drops += 1
         self._hot.clear()
         self._cold.clear()
         self._hot_bytes = self._bytes = 0
         self._reads.clear()
+        for read in self._under_way:
+            read.is_current = False
 
     def doubt(self) -> None:
         """A write may yet happen behind our back: believe nothing for longer than `MAX_AGE_S`."""
@@ -233,7 +270,7 @@ class Cache(Generic[T]):
     async def close(self) -> None:
         """Cancel reads under way and forget everything."""
         self.drop_all()
-        tasks = tuple(self._tasks)
+        tasks = [read.task for read in self._under_way]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -99,6 +99,7 @@ class KeyArchive:
         storage: of the mount.
         writable: whether this node is known to be able to write.
         read_only: called when it turns out not to be.
+        in_use: the storage keys that the configuration refers to; None when that is not known.
         clock: Unix seconds.
         logger: of the mount.
     """
@@ -109,18 +110,20 @@ class KeyArchive:
         *,
         writable: Callable[[], bool],
         read_only: Callable[[], None],
+        in_use: Callable[[], Awaitable[Collection[str] | None]],
         clock: Callable[[], float],
         logger: logging.Logger,
     ) -> None:
         self._storage = storage
         self._writable = writable
         self._read_only = read_only
+        self._in_use = in_use
         self._clock = clock
         self._logger = logger
         # What storage is known to hold, by key; None = nothing of use. Absent = not known.
         self._known: dict[str, _Known | None] = {}
         self._pending: dict[str, _Pending] = {}
-        self._wanted: Callable[[], Awaitable[Collection[str] | None]] | None = None
+        self._sweeping = False
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -178,13 +181,9 @@ class KeyArchive:
             self._pending[key] = pending
             self.flush()
 
-    def sweep(self, wanted: Callable[[], Awaitable[Collection[str] | None]]) -> None:
-        """Have the task delete what nothing refers to any more; does not wait.
-
-        Args:
-            wanted: the storage keys that stay; None when that is not known.
-        """
-        self._wanted = wanted
+    def sweep(self) -> None:
+        """Have the task delete what nothing refers to any more; does not wait."""
+        self._sweeping = True
         self.flush()
 
     def forget(self, key: str) -> None:
@@ -198,7 +197,7 @@ class KeyArchive:
             self._task.add_done_callback(self._worked)
 
     def _due(self) -> bool:
-        return bool(self._pending or self._wanted) and self._writable()
+        return (bool(self._pending) or self._sweeping) and self._writable()
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -228,16 +227,20 @@ class KeyArchive:
                 await self._write(key, pending)
                 if self._pending.get(key) is pending:
                     del self._pending[key]
-            elif self._wanted is not None:
-                wanted = self._wanted
-                await self._delete_unwanted(wanted)
-                if self._wanted is wanted:
-                    self._wanted = None
+            else:
+                self._sweeping = False
+                try:
+                    await self._delete_unused()
+                except BaseException:
+                    self._sweeping = True
+                    raise
 
     async def _write(self, key: str, pending: _Pending) -> None:
         if key not in self._known:
             await self.load(pending.origin)
-        if not pending.needs_writing(self._held(key)):
+        if not pending.needs_writing(self._held(key)) or key not in (await self._in_use() or ()):
+            # Not in use: a late answer to a source that was replaced meanwhile. Who replaced it
+            # may have done so to be rid of these very keys.
             return
         # Until the host has answered, nothing is known.
         self._known.pop(key, None)
@@ -269,13 +272,11 @@ class KeyArchive:
         # A set too large counts as stored: once per change is enough for the warning.
         self._known[key] = _Known(content=pending.keys.content, fetched_at=pending.keys.fetched_at)
 
-    async def _delete_unwanted(
-        self, wanted: Callable[[], Awaitable[Collection[str] | None]]
-    ) -> None:
+    async def _delete_unused(self) -> None:
         names = await self._storage.list(STORAGE_PREFIX)
         # After listing: what the configuration refers to by now stays, and what it begins to refer
         # to from here on is stored by this same task, later.
-        kept = await wanted()
+        kept = await self._in_use()
         if kept is None:
             return
         for key in (STORAGE_PREFIX + name for name in names):

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_ROUNDS = 5
-"""How often a login is begun whose config or role is changed each time that it waits."""
+MAX_REFETCHES = 5
+"""For how many newer sets one token waits: of several key sets each may have the key id that it
+names, and they come one by one."""
 
 
 def with_keys(
@@ -105,11 +106,18 @@ async def _refetching(
     room: WaitingRoom,
     request: Request,
 ) -> T:
-    keys = await room.wait(newer_keys(source, header, tried), request.size)
-    if keys is None:
-        try:
-            raise denied
-        finally:
-            # It knows this frame: each would keep the other, and the token, for minutes.
-            del denied
-    return check(keys)
+    try:
+        for _ in range(MAX_REFETCHES):
+            keys = await room.wait(newer_keys(source, header, tried), request.size)
+            if keys is None:
+                break
+            try:
+                return check(keys)
+            except LoginDenied as again:
+                if again.code not in REFETCHABLE:
+                    raise
+                denied, tried = again, keys
+        raise denied
+    finally:
+        # It knows this frame: each would keep the other, and the token, for minutes.
+        del denied

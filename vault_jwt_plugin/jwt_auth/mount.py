@@ -18,14 +18,15 @@ from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import origins
 from vault_jwt_plugin.jwt_auth.counters import Counters
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
 from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
 from vault_jwt_plugin.jwt_auth.key_sources import StaticKeys
+from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.jwt_auth.role_list import RoleList
 from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.waiting import WaitingRoom
-from vault_jwt_plugin.sdk import CIDRError, ReadOnlyError, UserError
+from vault_jwt_plugin.sdk import CIDRError, LogicalError, ReadOnlyError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -141,6 +142,7 @@ class Mount:
             context.storage,
             writable=lambda: self.writable,
             read_only=lambda: self.set_writable(writable=False),
+            in_use=self._stored_keys_in_use,
             clock=context.clock,
             logger=context.logger,
         )
@@ -178,6 +180,27 @@ class Mount:
         """
         raw = await self._read(config_module.STORAGE_KEY)
         return None if raw is None else Config.from_stored(raw)
+
+    async def under_one_config(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What `read` comes to; begun anew if the configuration changes meanwhile.
+
+        Else the configuration from before a change could meet a role from after it: a state that
+        never was.
+
+        Raises:
+            LoginDenied: `changed_meanwhile`: it does so again and again; and what `read` raises.
+        """
+        for _ in range(MAX_ROUNDS):
+            drops = self.configs.drops
+            try:
+                found = await read()
+            except LogicalError:
+                if self.configs.drops == drops:
+                    raise
+            else:
+                if self.configs.drops == drops:
+                    return found
+        raise changed_meanwhile()
 
     async def write(self, change: Callable[[], Awaitable[T]], *, drops: str) -> T:
         """Run a read-merge-put alone among this mount's writes, and drop what it changed.
@@ -217,7 +240,7 @@ class Mount:
                 raise
             self.invalidate(key)
             if key == config_module.STORAGE_KEY:
-                self.key_archive.sweep(self._stored_keys_in_use)
+                self.key_archive.sweep()
             return result
 
     def _written(self, task: asyncio.Task[object]) -> None:

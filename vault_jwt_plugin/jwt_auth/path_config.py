@@ -101,13 +101,19 @@ class ConfigPath:
         Raises:
             InternalError: the provider can't be used any more (500, as in Go), or storage failed.
         """
-        config = await self._mount.read_config()
-        if config is None:
-            return None
+
+        async def read() -> Config | None:
+            config = await self._mount.read_config()
+            if config is not None:
+                await check_provider(config, self._fetcher)
+            return config
+
         try:
-            await check_provider(config, self._fetcher)
+            config = await self._mount.under_one_config(read)
         except ProviderError as error:
             raise InternalError(error.message, code=error.code) from error
+        if config is None:
+            return None
         data = config.read_data()
         is_valid, warnings = await self._state(config)
         data["status"] = "valid" if is_valid else "invalid"

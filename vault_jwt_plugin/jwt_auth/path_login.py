@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.checks import grant, grant_enriched, open_token, verify
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile, kind_of
-from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS, with_keys
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
 from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.providers import Enrichment
+from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
     Auth,
@@ -166,7 +167,13 @@ class LoginPath:
                 return self._granted(attempt, auth)
         else:
             auth = self._grant_later(attempt, claims)
-        return self._granted_if_current(attempt, auth, rounds)
+        return when_done(
+            auth,
+            granted=lambda auth: self._granted(attempt, auth),
+            changed=lambda: self._changed(attempt),
+            again=lambda now, rounds: self._admit(request, data, *now, rounds=rounds),
+            rounds=rounds,
+        )
 
     async def _grant_later(self, attempt: _Attempt, verifying: Awaitable[VerifiedClaims]) -> Auth:
         auth = self._grant(attempt, await verifying)
@@ -198,51 +205,32 @@ class LoginPath:
             self._counters.login_granted(attempt.prepared.name)
         return Response(auth=auth)
 
-    async def _granted_if_current(
-        self, attempt: _Attempt, pending: Awaitable[Auth], rounds: int
-    ) -> Response:
-        """What a login that waited for others comes to; by the config and role that are there then.
-
-        An issuer may take seconds to answer, and who replaced a key or deleted a role meanwhile
-        was told that it is done. If they changed the login begins anew.
-        """
-        try:
-            auth = await pending
-        except LoginDenied:
-            changed = await self._changed(attempt)
-            if changed is None:
-                raise
-        else:
-            changed = await self._changed(attempt)
-            if changed is None:
-                return self._granted(attempt, auth)
-        if rounds == 1:
-            raise changed_meanwhile()
-        answer = self._admit(attempt.request, attempt.data, *changed, rounds=rounds - 1)
-        return answer if isinstance(answer, Response) else await answer
-
     async def _changed(self, attempt: _Attempt) -> tuple[Config, PreparedRole] | None:
         """Config and role as they are now; None if they are what the attempt began with."""
         config, prepared = await self._read(attempt.data)
-        if config == attempt.config and prepared.role == attempt.prepared.role:
+        if is_same(attempt.config, config) and is_same(attempt.prepared.role, prepared.role):
             return None
         return config, prepared
 
     async def _read(self, data: FieldData) -> tuple[Config, PreparedRole]:
         """The checks that config and role are there, reading what is not known."""
-        config = await self._configs.get(STORAGE_KEY)
-        if config is None:
-            raise LoginDenied("config_missing", "could not load configuration")
-        name = _role_name(config, data)
-        # A name that no role can have is not asked for: hosts refuse some such keys as faults.
-        # Nor is it forgotten: it may be what another kind of role is counted under.
-        is_valid = valid_name(name)
-        prepared = await self._roles.get(name) if is_valid else None
-        if prepared is None:
-            if is_valid:
-                self._counters.forget_role(name)
-            raise LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
-        return config, prepared
+
+        async def read() -> tuple[Config, PreparedRole]:
+            config = await self._configs.get(STORAGE_KEY)
+            if config is None:
+                raise LoginDenied("config_missing", "could not load configuration")
+            name = _role_name(config, data)
+            # A name that no role can have is not asked for: hosts refuse some such keys as faults.
+            # Nor is it forgotten: it may be what another kind of role is counted under.
+            is_valid = valid_name(name)
+            prepared = await self._roles.get(name) if is_valid else None
+            if prepared is None:
+                if is_valid:
+                    self._counters.forget_role(name)
+                raise LoginDenied("role_unknown", f"role {quoted(name)} could not be found")
+            return config, prepared
+
+        return await self._mount.under_one_config(read)
 
     def _counted_as(self, data: FieldData) -> str | None:
         """The role's name, if it is one that exists: any other is for the caller to make up."""

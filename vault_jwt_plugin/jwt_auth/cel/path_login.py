@@ -15,10 +15,11 @@ from vault_jwt_plugin.jwt_auth.cel.evaluator import Evaluator
 from vault_jwt_plugin.jwt_auth.cel.prepared import counted_name
 from vault_jwt_plugin.jwt_auth.checks import check_token_sent, verify_claims
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jws import parse
-from vault_jwt_plugin.jwt_auth.key_attempts import MAX_ROUNDS, with_keys
+from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
 from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
+from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
     Auth,
@@ -140,16 +141,29 @@ class CELLoginPath:
         answer = self._admit(request, data, config, prepared)
         return answer if isinstance(answer, Response) else await answer
 
+    async def _changed(
+        self, data: FieldData, config: Config, prepared: PreparedCELRole
+    ) -> tuple[Config, PreparedCELRole] | None:
+        """Config and role as they are now; None if they are these."""
+        config_now, prepared_now = await self._read(data)
+        if is_same(config, config_now) and is_same(prepared.role, prepared_now.role):
+            return None
+        return config_now, prepared_now
+
     async def _read(self, data: FieldData) -> tuple[Config, PreparedCELRole]:
         """The checks that config and role are there, reading what is not known."""
-        config, name = await self._named(data)
-        # Callers who are not logged in can't have the library loaded by a made-up name.
-        if not library.is_loaded() and await self._is_stored(name):
-            await self._engine().ready()
-        prepared = await self._mount.cel_roles.get(name) if valid_name(name) else None
-        if prepared is None:
-            raise self._unknown(name)
-        return config, prepared
+
+        async def read() -> tuple[Config, PreparedCELRole]:
+            config, name = await self._named(data)
+            # Callers who are not logged in can't have the library loaded by a made-up name.
+            if not library.is_loaded() and await self._is_stored(name):
+                await self._engine().ready()
+            prepared = await self._mount.cel_roles.get(name) if valid_name(name) else None
+            if prepared is None:
+                raise self._unknown(name)
+            return config, prepared
+
+        return await self._mount.under_one_config(read)
 
     async def _named(self, data: FieldData) -> tuple[Config, str]:
         """The checks that there is a config, and a name of a role."""
@@ -193,51 +207,33 @@ class CELLoginPath:
             room=self._mount.waiting,
             request=request,
         )
-        if inspect.isawaitable(claims):
-            return self._grant_if_current(request, data, config, prepared, claims, rounds)
-        return self._grant(request, claims, prepared)
-
-    async def _grant_if_current(
-        self,
-        request: Request,
-        data: FieldData,
-        config: Config,
-        prepared: PreparedCELRole,
-        verifying: Awaitable[VerifiedClaims],
-        rounds: int,
-    ) -> Response:
-        """See `LoginPath._granted_if_current`."""
-        claims: VerifiedClaims | None = None
-        try:
-            claims = await verifying
-        except LoginDenied:
-            config_now, prepared_now = await self._read(data)
-            if config_now == config and prepared_now.role == prepared.role:
-                raise
-        else:
-            config_now, prepared_now = await self._read(data)
-        if claims is not None and config_now == config and prepared_now.role == prepared.role:
-            answer = self._grant(request, claims, prepared)
-        elif rounds == 1:
-            raise changed_meanwhile()
-        else:
-            answer = self._admit(request, data, config_now, prepared_now, rounds=rounds - 1)
-        return answer if isinstance(answer, Response) else await answer
-
-    def _grant(
-        self, request: Request, claims: VerifiedClaims, prepared: PreparedCELRole
-    ) -> MaybeAwaitable[Response]:
-        program = prepared.program
-        inputs = program.inputs(claims, now=self._clock(), operation=request.operation.value)
-        auth = self._evaluator.evaluate(program, inputs, prepared.name)
+        auth = (
+            self._evaluate_later(request, claims, prepared)
+            if inspect.isawaitable(claims)
+            else self._evaluate(request, claims, prepared)
+        )
         if isinstance(auth, Auth):
             return self._granted(request, auth, prepared)
-        return self._granted_later(request, auth, prepared)
+        return when_done(
+            auth,
+            granted=lambda auth: self._granted(request, auth, prepared),
+            changed=lambda: self._changed(data, config, prepared),
+            again=lambda now, rounds: self._admit(request, data, *now, rounds=rounds),
+            rounds=rounds,
+        )
 
-    async def _granted_later(
-        self, request: Request, evaluating: Awaitable[Auth], prepared: PreparedCELRole
-    ) -> Response:
-        return self._granted(request, await evaluating, prepared)
+    async def _evaluate_later(
+        self, request: Request, verifying: Awaitable[VerifiedClaims], prepared: PreparedCELRole
+    ) -> Auth:
+        auth = self._evaluate(request, await verifying, prepared)
+        return auth if isinstance(auth, Auth) else await auth
+
+    def _evaluate(
+        self, request: Request, claims: VerifiedClaims, prepared: PreparedCELRole
+    ) -> MaybeAwaitable[Auth]:
+        program = prepared.program
+        inputs = program.inputs(claims, now=self._clock(), operation=request.operation.value)
+        return self._evaluator.evaluate(program, inputs, prepared.name)
 
     def _granted(self, request: Request, auth: Auth, prepared: PreparedCELRole) -> Response:
         # An alias lookahead grants nothing.
