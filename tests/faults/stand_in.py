@@ -45,7 +45,7 @@ _THREADS = 32
 
 
 class Outcome(NamedTuple):
-    """What the host makes of an answer (`protocol.md` 4.4).
+    """What the host makes of an answer.
 
     Attributes:
         status: the HTTP status.

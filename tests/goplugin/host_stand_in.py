@@ -36,7 +36,7 @@ class HostIdentity:
 
     @classmethod
     def generate(cls, curve: ec.EllipticCurve | None = None):
-        """A new one; None = P-521, which hosts have and grpcio can't use (`protocol.md` 1.5)."""
+        """A new one; None = P-521, which hosts have and grpcio can't use."""
         key = ec.generate_private_key(curve or ec.SECP521R1())
         name = x509.Name(
             [

@@ -1,4 +1,4 @@
-"""The method table of pb.Backend, called as hosts call it (protocol.md 2.2, 4, 6)."""
+"""The method table of pb.Backend, called as hosts call it."""
 
 from __future__ import annotations
 

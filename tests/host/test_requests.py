@@ -1,4 +1,4 @@
-"""HandleRequest in each of its operations, called as hosts call it (protocol.md 4)."""
+"""HandleRequest in each of its operations, called as hosts call it."""
 
 from __future__ import annotations
 

@@ -691,7 +691,7 @@ def test_a_write_that_ends_after_its_mount_fetches_nothing():
 
 
 def test_a_token_logs_in_where_the_oidc_flow_is_configured():
-    """OpenBao; Vault refuses it (behaviour.md 9)."""
+    """OpenBao; Vault refuses it."""
 
     async def scenario(mounted):
         await mounted.configure(**CLIENT, oidc_discovery_url=ISSUER, bound_issuer="issuer")

@@ -1,4 +1,4 @@
-"""Times: every row of the matrix and every example of `behaviour.md` 4."""
+"""Times: every combination of the three dates, and the leeways around each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""token_* parameters and their deprecated aliases (helper/tokenutil, behaviour.md 3)."""
+"""token_* parameters and their deprecated aliases (helper/tokenutil)."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def fill_auth(auth: Auth, message: backend_pb2.Auth) -> None:
         ValueError, TypeError: a value that the wire or JSON has no form for.
     """
     lease = message.lease_options
-    # Required wherever lease_options is: Go refuses an absent time (`protocol.md` 7.4).
+    # Required wherever lease_options is: Go refuses an absent time.
     if auth.issue_time_ns is None:
         lease.issue_time.seconds = ZERO_TIME_S
     else:

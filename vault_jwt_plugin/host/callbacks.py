@@ -70,7 +70,7 @@ def _call_failed(what: str, error: RPCError) -> str:
 
 
 class HostStorage:
-    """`sdk.Storage` of one mount (`protocol.md` 5.2)."""
+    """`sdk.Storage` of one mount (`pb.Storage`)."""
 
     __slots__ = ("_channel", "_host_pages", "_timeout_s")
 
@@ -176,7 +176,7 @@ class HostStorage:
 
 
 class HostSystemView:
-    """`sdk.SystemView` of one mount (`protocol.md` 5.3)."""
+    """`sdk.SystemView` of one mount (`pb.SystemView`)."""
 
     __slots__ = ("_channel", "_timeout_s", "_version")
 

@@ -1,4 +1,4 @@
-"""The last look at a text before a host reads it: hosts act on some (`protocol.md` 4.4, 5.2)."""
+"""The last look at a text before a host reads it: hosts act on some (see `sdk.text`)."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ CLEANUP_TIMEOUT_S = 5.0
 LINGER_S = 3.0
 """How long a process lives on that has no instance after a failed Setup.
 
-The host reports such a failure but does not end the process (`protocol.md` 1.10).
+The host reports such a failure but does not end the process.
 """
 
 _EMPTY = b""

@@ -1,4 +1,4 @@
-"""Answers and errors in the host's wire form (`protocol.md` 2.3, 4.4)."""
+"""Answers and errors in the host's wire form."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def reply(
 
 
 def _answers(response: Response, operation: Operation) -> bool:
-    """Whether the host finds what it takes out without looking (`protocol.md` 4.6)."""
+    """Whether the host finds what it takes out without looking."""
     data = response.data
     if operation is Operation.ALIAS_LOOKAHEAD:
         return response.auth is not None and response.auth.alias is not None

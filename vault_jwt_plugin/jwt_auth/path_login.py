@@ -120,7 +120,7 @@ class LoginPath:
     # Login.
 
     def login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
-        """Check the token, grant what the role says; the order is `behaviour.md` 4's.
+        """Check the token, grant what the role says; for the order see `checks`.
 
         Raises:
             LoginDenied: 400, and the reason.

@@ -298,7 +298,7 @@ BackendFactory = Callable[[BackendContext], Backend]
 
 
 def _check_special(entry: str, *, plus: bool) -> None:
-    """Refuse a special path that fails the mount, or silently never matches (`protocol.md` 4.1)."""
+    """Refuse a special path that fails the mount, or silently never matches."""
     if entry.startswith("/"):
         raise ValueError(f"special path {entry}: a leading slash never matches")
     if "*" in entry[:-1] or entry.endswith("+*"):

@@ -81,7 +81,7 @@ def _response(text: str, backend: Backend, paths: Sequence[Path], request: Reque
             root=backend.root,
         )
     except Exception:
-        # A broken document would fail the host's OpenAPI for every mount (`protocol.md` 4.6).
+        # A broken document would fail the host's OpenAPI for every mount.
         _logger.warning(
             "no OpenAPI document for this backend",
             exc_info=True,

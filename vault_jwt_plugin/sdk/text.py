@@ -1,9 +1,8 @@
 """Caller's text in messages: quoted, cut, and never one that a host acts on.
 
-Hosts compare and search error texts (`protocol.md` 4.4 and 5.2): OpenBao sends
-a whole request again when a text contains one of four phrases, both restart a
-plugin that answers `connection is shut down`. A caller who can put text into
-our messages could trigger either.
+Hosts compare and search error texts: OpenBao sends a whole request again when a
+text contains one of four phrases, both restart a plugin that answers `connection is
+shut down`. A caller who can put text into our messages could trigger either.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Providers: what `provider_config` sets, and what acts on logins (`behaviour.md` 6).
+"""Providers: what `provider_config` sets, and what acts on logins.
 
 Each has its own module. One is added by writing it and naming it in `_MAKERS`.
 """
