@@ -23,7 +23,7 @@ class PluginError(Exception):
 
     Attributes:
         code: stable name of the class of fault.
-        message: the text for the operator, without a trailing full stop's newline.
+        message: the text for the operator, without a full stop or newline at its end.
     """
 
     code: ClassVar[str] = "plugin_error"

@@ -30,7 +30,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class Channel(Protocol):
-    """What is needed of `rpc.Channel`."""
+    """What is needed of `goplugin.brokered.BrokeredChannel`."""
 
     async def unary(
         self,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from vault_jwt_plugin.goplugin import Broker
+
 _logger = logging.getLogger(__name__)
 
 ROLLBACK_TIMEOUT_S = 80.0
@@ -318,10 +320,6 @@ class BackendPlugin:
         except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
             return instance.faults.request_failed(error, view)
         return _answer_later(answer, view, stored, instance.faults)
-
-
-if TYPE_CHECKING:
-    from vault_jwt_plugin.goplugin import Broker
 
 
 def _parse(kind: type[_M], message: bytes) -> _M:

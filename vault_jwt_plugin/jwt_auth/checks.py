@@ -8,9 +8,9 @@ raises `LoginDenied` with a stable code. The order is that of `path_login.go`:
                   audience, time, unbound audience
     grant         user claim, metadata, groups, bound claims, policies
 
-With a provider, `grant_enriched` takes the place of `grant`. The OIDC callback,
-the device poll and the dry run use the same functions: a rule enforced on one
-path and forgotten on another is how most CVEs of this method came about.
+With a provider, `grant_enriched` takes the place of `grant`. Logins with a CEL role
+use `verify_claims`, which is most of `verify`: a rule enforced on one path and
+forgotten on another is how most CVEs of this method came about.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
     sdk.errors.PermissionDenied    403, nothing is shown
     +-- LoginForbidden             the client's address is not allowed
 
-Codes are stable: metrics, tests and the dry run read them. Messages name claims
-and kinds, never a value of the token, of a key or of the role.
+Codes are stable: counters, logs and tests read them. Messages name claims and
+kinds, never a value of the token, of a key or of the role.
 """
 
 from __future__ import annotations

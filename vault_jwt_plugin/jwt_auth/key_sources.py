@@ -62,7 +62,7 @@ class RefreshPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySourceStatus:
-    """How a source is doing, for `config` read and metrics.
+    """How a source is doing, as reads of `config` and of `status` say it.
 
     Attributes:
         keys: how many verify.
