@@ -152,7 +152,7 @@ class Clock:
 
 
 @contextlib.asynccontextmanager
-async def serving(methods, *, tls=None, limits=None, grace_s=1.0, on_connection_lost=None):
+async def serving(methods, *, tls=None, limits=None, grace_s=1.0):
     """A server of ours on a unix socket; its path and itself."""
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/s"
@@ -160,12 +160,7 @@ async def serving(methods, *, tls=None, limits=None, grace_s=1.0, on_connection_
         listener.bind(path)
         listener.listen(16)
         listener.setblocking(False)
-        server = rpc.Server(
-            methods,
-            tls=tls,
-            limits=limits or rpc.Limits(),
-            on_connection_lost=on_connection_lost,
-        )
+        server = rpc.Server(methods, tls=tls, limits=limits or rpc.Limits())
         server.start(listener)
         try:
             yield path, server
@@ -173,6 +168,13 @@ async def serving(methods, *, tls=None, limits=None, grace_s=1.0, on_connection_
             while RawPeer.opened:
                 await RawPeer.opened.pop().close()
             await server.shutdown(grace_s)
+
+
+async def all_lost(server):
+    """Until the server has no connection."""
+    async with asyncio.timeout(10):
+        while server._links:  # noqa: ASYNC110 - a server tells nobody
+            await asyncio.sleep(0.005)
 
 
 async def connect(path, *, tls=None, limits=None, timeout_s=5.0):

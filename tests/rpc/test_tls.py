@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.rpc.certificates import context, self_signed
-from tests.rpc.helpers import PREFACE, RawPeer, connect, serving
+from tests.rpc.helpers import PREFACE, RawPeer, all_lost, connect, serving
 from vault_jwt_plugin import rpc
 from vault_jwt_plugin.rpc import StatusCode
 
@@ -142,18 +142,16 @@ def test_both_sides_say_goodbye():
         channel = await connect(path, tls=context(P521, P256, server=False))
         (link,) = server._links
         await channel.close()
-        await asyncio.wait_for(lost.wait(), 5)
+        await all_lost(server)
         assert link.error is None
         again = await connect(path, tls=context(P521, P256, server=False))
         await server.shutdown(1)
         await again.wait_closed()
         assert again._link.error is None
 
-    lost = asyncio.Event()
-
     async def main():
         tls = context(P256, P521, server=True)
-        async with serving(METHODS, tls=tls, on_connection_lost=lost.set) as served:
+        async with serving(METHODS, tls=tls) as served:
             await scenario(*served)
 
     asyncio.run(main())

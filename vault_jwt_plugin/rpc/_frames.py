@@ -9,7 +9,6 @@ from typing import Final
 from vault_jwt_plugin.rpc.errors import ErrorCode, RemoteProtocolError
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEADER_BYTES: Final = 9
 DEFAULT_WINDOW: Final = 65_535
 DEFAULT_FRAME_BYTES: Final = 16_384
 MAX_FRAME_BYTES: Final = 2**24 - 1

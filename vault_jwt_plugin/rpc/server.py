@@ -12,7 +12,6 @@ from vault_jwt_plugin.rpc.limits import Limits
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable
 
     from vault_jwt_plugin.rpc._calls import Methods
 
@@ -34,7 +33,6 @@ class Server:
             connection, so it must not change.
         tls: server-side context with ALPN protocols ["h2"]; None = plaintext.
         limits: what a peer may cost.
-        on_connection_lost: called when a connection that spoke HTTP/2 is gone.
     """
 
     def __init__(
@@ -43,12 +41,10 @@ class Server:
         *,
         tls: ssl.SSLContext | None = None,
         limits: Limits = _DEFAULT_LIMITS,
-        on_connection_lost: Callable[[], None] | None = None,
     ) -> None:
         self._methods = methods
         self._tls = tls
         self._limits = limits
-        self._on_connection_lost = on_connection_lost
         self._links: set[ServerLink] = set()
         self._ended: set[ServerLink] = set()
         self._all_lost: asyncio.Future[None] | None = None
@@ -152,5 +148,3 @@ class Server:
         if not link.established:
             # A TLS handshake that failed is somebody's mistake, rarely ours.
             _log.debug("connection ended before HTTP/2 began: %r", link.error)
-        elif self._on_connection_lost is not None:
-            self._on_connection_lost()
