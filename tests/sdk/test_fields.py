@@ -27,8 +27,9 @@ def test_data_tells_sent_from_default():
     assert "leeway" not in data  # null is absent for durations
     assert "other" not in data
     assert "list" in data
-    assert data.get_ok("list") == ((), True)
-    assert data.get_ok("on") == (True, False)
+    assert data["list"] == ()
+    assert data["on"] is True
+    assert "on" not in data
     assert data["claims"] == {}
     assert sorted(data) == ["list", "name"]
     assert len(data) == 2

@@ -2,7 +2,7 @@
 
 from vault_jwt_plugin.sdk import jsonutil
 from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory, LoopLag
-from vault_jwt_plugin.sdk.cidr import CIDRError, CIDRSet, parse_cidrs, remote_addr_ok
+from vault_jwt_plugin.sdk.cidr import CIDRError, CIDRSet, parse_cidrs
 from vault_jwt_plugin.sdk.coercion import NS_PER_S
 from vault_jwt_plugin.sdk.errors import (
     CodedError,
@@ -51,19 +51,15 @@ from vault_jwt_plugin.sdk.tokenutil import (
     ALIASES,
     DEPRECATED_FIELDS,
     TOKEN_FIELDS,
-    TOKEN_TYPE_NAMES,
     DeprecatedParams,
     TokenParams,
     TokenParamsError,
     apply_aliases,
-    check_token_params,
-    deprecation_text,
     parse_token_fields,
     read_deprecated,
     read_token_params,
     sanitize_policies,
     token_auth,
-    token_type_of_input,
     token_type_of_stored,
     upgrade_loaded,
 )
@@ -75,7 +71,6 @@ __all__ = [
     "NAME_PATTERN",
     "NS_PER_S",
     "TOKEN_FIELDS",
-    "TOKEN_TYPE_NAMES",
     "Alias",
     "Auth",
     "Backend",
@@ -120,8 +115,6 @@ __all__ = [
     "UserError",
     "apply_aliases",
     "by_name",
-    "check_token_params",
-    "deprecation_text",
     "holds_host_phrase",
     "jsonutil",
     "name_regex",
@@ -130,10 +123,8 @@ __all__ = [
     "quoted",
     "read_deprecated",
     "read_token_params",
-    "remote_addr_ok",
     "sanitize_policies",
     "token_auth",
-    "token_type_of_input",
     "token_type_of_stored",
     "upgrade_loaded",
 ]

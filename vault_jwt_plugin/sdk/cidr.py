@@ -170,12 +170,3 @@ class CIDRSet:
 def _shifted(network: _Network) -> tuple[int, int]:
     shift = network.bits - network.prefix
     return network.address >> shift, shift
-
-
-def remote_addr_ok(remote_addr: str, cidrs: Iterable[str]) -> bool:
-    """`CIDRSet.allows` for a set used once (SDK `cidrutil.RemoteAddrIsOk`).
-
-    Raises:
-        CIDRError: an entry of `cidrs` is no address, network or Unix socket path.
-    """
-    return CIDRSet.of(cidrs).allows(remote_addr)

@@ -328,7 +328,3 @@ class FieldData:
 
     def __len__(self) -> int:
         return len(self._values)
-
-    def get_ok(self, name: str) -> tuple[Any, bool]:
-        """The value as by `data[name]`, and whether the caller sent it."""
-        return self[name], name in self._values
