@@ -8,14 +8,13 @@ import pytest
 from tests.jwt_auth import stored
 from vault_jwt_plugin.jwt_auth.config import (
     CONFIG_FIELDS,
-    CONFIG_FIELDS_BY_NAME,
     Config,
     KeySourceKind,
     StoredConfigError,
     listed,
 )
 from vault_jwt_plugin.jwt_auth.trust import Trust
-from vault_jwt_plugin.sdk import FieldData
+from vault_jwt_plugin.sdk import FieldData, by_name
 
 READ_EMPTY = {
     "oidc_discovery_url": "",
@@ -38,7 +37,7 @@ READ_EMPTY = {
 
 
 def requested(sent, before=None):
-    return Config.from_request(FieldData(CONFIG_FIELDS_BY_NAME, sent), before)
+    return Config.from_request(FieldData(by_name(CONFIG_FIELDS), sent), before)
 
 
 def test_every_stored_parameter_is_an_attribute_and_nothing_else_is():

@@ -29,7 +29,7 @@ from tests.jwt_auth.tokens import (
     sign,
     token,
 )
-from vault_jwt_plugin.jwt_auth.checks import PreparedRole, authenticate
+from vault_jwt_plugin.jwt_auth.checks import PreparedRole, grant, open_token, verify
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.keys import from_public_key
@@ -54,7 +54,8 @@ KEYS = tuple(
 
 
 def attempt(compact: str, *, keys=KEYS, config: Config | None = None) -> None:
-    authenticate(compact, ROLE, config or Config(), keys, NOW, None)
+    opened = open_token(compact, ROLE, None)
+    grant(verify(opened, ROLE, config or Config(), keys, NOW), ROLE, None)
 
 
 def payload(text: str) -> str:

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from tests.jwt_auth.tokens import b64url, key_for, private_key, public_jwk, token
 from vault_jwt_plugin.jwt_auth.jwks import (
     MAX_KEYS,
+    KeySet,
     NotAKeySetError,
     UnusableKey,
-    import_jwk,
     parse_key_set,
 )
 from vault_jwt_plugin.jwt_auth.jws import parse
-from vault_jwt_plugin.jwt_auth.keys import UnusableKeyError, verify_signature
+from vault_jwt_plugin.jwt_auth.keys import verify_signature
 
 RFC = json.loads((Path(__file__).parent / "fixtures" / "rfc_jwks.json").read_text())
 RSA = public_jwk(key_for("RS256"))
@@ -42,8 +42,8 @@ def test_a_set_gives_back_what_it_used():
 
 @pytest.mark.parametrize("alg", ["RS256", "PS512", "ES256", "ES384", "ES512", "EdDSA"])
 def test_imported_keys_verify(alg):
-    key = import_jwk(public_jwk(key_for(alg), kid="k"))
-    assert verify_signature(parse(token({}, alg=alg)), [key]).kid == "k"
+    keys = parse_key_set({"keys": [public_jwk(key_for(alg), kid="k")]}).keys
+    assert verify_signature(parse(token({}, alg=alg)), keys).kid == "k"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,8 @@ def test_imported_keys_verify(alg):
     ids=str,
 )
 def test_other_members_mean_nothing(members):
-    assert import_jwk({**RSA, **members}).kind == "RSA"
+    (key,) = parse_key_set({"keys": [{**RSA, **members}]}).keys
+    assert key.kind == "RSA"
 
 
 def off_curve() -> dict[str, str]:
@@ -113,9 +114,8 @@ def off_curve() -> dict[str, str]:
     ids=lambda value: str(value)[:40],
 )
 def test_keys_skipped(jwk, reason):
-    with pytest.raises(UnusableKeyError) as skipped:
-        import_jwk(jwk)
-    assert str(skipped.value) == reason
+    key_set = parse_key_set({"keys": [jwk]})
+    assert key_set == KeySet(unusable=(UnusableKey(position=1, reason=reason),))
 
 
 def test_a_bad_key_spoils_no_set():

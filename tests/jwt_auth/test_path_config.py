@@ -9,7 +9,7 @@ import pytest
 from tests.jwt_auth import stored, tokens
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from tests.jwt_auth.test_config import READ_EMPTY
-from vault_jwt_plugin.jwt_auth.config import CONFIG_FIELDS_BY_NAME, Config
+from vault_jwt_plugin.jwt_auth.config import CONFIG_FIELDS, Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.urls import fetch_error
 from vault_jwt_plugin.sdk import (
@@ -21,6 +21,7 @@ from vault_jwt_plugin.sdk import (
     StorageError,
     UnsupportedOperation,
     UserError,
+    by_name,
 )
 from vault_jwt_plugin.sdk.testing import FakeRequest
 
@@ -761,4 +762,4 @@ def test_config_has_no_existence_check_and_no_other_operations():
 
 
 def test_the_client_secret_is_declared_sensitive():
-    assert CONFIG_FIELDS_BY_NAME["oidc_client_secret"].sensitive
+    assert by_name(CONFIG_FIELDS)["oidc_client_secret"].sensitive

@@ -126,35 +126,6 @@ def _templates(role: Role) -> PolicyTemplates | None:
     return PolicyTemplates.parse(role.token_policies or ())
 
 
-def authenticate(
-    token: UnverifiedToken | str,
-    prepared: PreparedRole,
-    config: Config,
-    keys: Sequence[VerificationKey],
-    now: float,
-    connection: Connection | None,
-) -> Auth:
-    """Run every check of a login, and grant what the role gives.
-
-    Args:
-        token: as sent, or as `open_token` returned it.
-        prepared: the role.
-        config: of the mount.
-        keys: candidates for the token's header, all of which may be tried.
-        now: Unix seconds.
-        connection: the client's; None when the host did not say.
-
-    Raises:
-        LoginDenied: a check said no.
-        LoginForbidden: the client's address is not allowed.
-        TemplateError: the role's policies can't be made from the claims.
-    """
-    if isinstance(token, str):
-        token = open_token(token, prepared, connection)
-    claims = verify(token, prepared, config, keys, now)
-    return grant(claims, prepared, connection)
-
-
 def open_token(
     compact: str, prepared: PreparedRole, connection: Connection | None
 ) -> UnverifiedToken:

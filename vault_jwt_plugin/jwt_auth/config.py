@@ -18,7 +18,6 @@ from vault_jwt_plugin.sdk import (
     FieldType,
     HostFamily,
     InternalError,
-    by_name,
     jsonutil,
 )
 
@@ -185,8 +184,6 @@ CONFIG_FIELDS: tuple[Field, ...] = (
     ),
 )
 """Every parameter of `config`."""
-
-CONFIG_FIELDS_BY_NAME: Mapping[str, Field] = by_name(CONFIG_FIELDS)
 
 STORED_FIELDS = tuple(each for each in CONFIG_FIELDS if each.name != "skip_jwks_validation")
 

@@ -82,7 +82,7 @@ def parse_key_set(document: Any) -> KeySet:
     unusable = []
     for position, jwk in enumerate(members[:MAX_KEYS], start=1):
         try:
-            public = public_jwk(jwk)
+            public = _public_jwk(jwk)
             keys.append(_imported(public))
             jwks.append(public)
         except UnusableKeyError as error:
@@ -97,20 +97,11 @@ def parse_key_set(document: Any) -> KeySet:
     return KeySet(keys=tuple(keys), unusable=tuple(unusable), jwks=tuple(jwks))
 
 
-def import_jwk(jwk: Any) -> VerificationKey:
-    """Read one JWK (RFC 7517 4, RFC 7518 6, RFC 8037 2).
-
-    Raises:
-        UnusableKeyError: for whatever reason.
-    """
-    return _imported(public_jwk(jwk))
-
-
-def public_jwk(jwk: Any) -> dict[str, str]:
+def _public_jwk(jwk: Any) -> dict[str, str]:
     """What is used of a JWK: `kty`, `kid` if it has one, and the members of its public key.
 
-    A key that carries private or symmetric members is skipped, as go-jose can't
-    verify with one: whoever reads the set can sign with it.
+    RFC 7517 4, RFC 7518 6, RFC 8037 2. A key that carries private or symmetric members
+    is skipped, as go-jose can't verify with one: whoever reads the set can sign with it.
 
     Raises:
         UnusableKeyError: it can't be what its members say.

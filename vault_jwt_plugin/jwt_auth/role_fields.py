@@ -7,7 +7,6 @@ Which of them are reset when a write leaves them out is said in `path_role`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.sdk import (
     DEPRECATED_FIELDS,
@@ -17,11 +16,7 @@ from vault_jwt_plugin.sdk import (
     Field,
     FieldType,
     HostFamily,
-    by_name,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _VAULT = frozenset({HostFamily.VAULT})
 _OPENBAO = frozenset({HostFamily.OPENBAO})
@@ -222,8 +217,6 @@ ROLE_FIELDS: tuple[Field, ...] = (
     *TOKEN_FIELDS,
 )
 """Every parameter of a role but its name; each is also a member of the stored role."""
-
-ROLE_FIELDS_BY_NAME: Mapping[str, Field] = by_name(ROLE_FIELDS)
 
 MAX_NAME_CHARS = 32 * 1024
 """Longest name that is looked for: Raft storage takes no longer key. A login may send 16 MiB."""

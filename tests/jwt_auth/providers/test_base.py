@@ -11,18 +11,14 @@ from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetch import APIRequest
 from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
-from vault_jwt_plugin.jwt_auth.providers import (
-    PROVIDERS,
-    build_provider,
-    readable_settings,
-    with_claim,
-)
+from vault_jwt_plugin.jwt_auth.providers import PROVIDERS, build_provider, readable_settings
 from vault_jwt_plugin.jwt_auth.providers._base import (
     LOGIN_DEADLINE_S,
     MAX_GROUPS,
     Calls,
     Settings,
     text_list,
+    with_claim,
 )
 from vault_jwt_plugin.jwt_auth.trust import Trust
 

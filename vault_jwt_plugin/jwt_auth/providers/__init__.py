@@ -15,7 +15,6 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     ProviderLogin,
     Settings,
     UserInfoFetcher,
-    with_claim,
 )
 from vault_jwt_plugin.jwt_auth.providers._login import Enrichment, Unusable
 from vault_jwt_plugin.sdk import quoted
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROVIDERS",
-    "SECRET_SETTINGS",
     "Checker",
     "ConfiguredProvider",
     "Enrichment",
@@ -40,7 +38,6 @@ __all__ = [
     "build_provider",
     "check_provider",
     "readable_settings",
-    "with_claim",
 ]
 
 
@@ -93,8 +90,8 @@ _MAKERS: Mapping[str, Callable[[Settings, Config, APIFetcher], Provider | None]]
 PROVIDERS = tuple(_MAKERS)
 """Names that `provider` may have."""
 
-SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
-"""Members of `provider_config` that are never read back."""
+# Members of `provider_config` that are never read back.
+_SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
 
 
 def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
@@ -137,7 +134,7 @@ class ConfiguredProvider:
     """
 
     def __init__(self, fetcher: APIFetcher) -> None:
-        self.fetcher = fetcher
+        self._fetcher = fetcher
         self._known: tuple[Config, Provider | None] | None = None
 
     def of(self, config: Config) -> Provider | None:
@@ -151,7 +148,7 @@ class ConfiguredProvider:
             return known[1]
         provider: Provider | None
         try:
-            provider = build_provider(config, self.fetcher)
+            provider = build_provider(config, self._fetcher)
         except ProviderError as error:
             provider = Unusable(error)
         self._known = (config, provider)
@@ -166,5 +163,5 @@ def readable_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         name: value
         for name, value in (settings or {}).items()
-        if name.lower() not in SECRET_SETTINGS
+        if name.lower() not in _SECRET_SETTINGS
     }
