@@ -17,6 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote_plus
 
+from vault_jwt_plugin.jwt_auth.claims import glob_matches
 from vault_jwt_plugin.jwt_auth.templates.format import sprint, sprintf, sprintln
 from vault_jwt_plugin.jwt_auth.templates.limits import EvaluationError, Meter, check_text_length
 from vault_jwt_plugin.jwt_auth.templates.times import format_time
@@ -112,23 +113,6 @@ class Function:
     def kind(self, index: int) -> Kind:
         """What the argument at `index`, counted from 0, has to be."""
         return self.parameters[index] if index < len(self.parameters) else Kind.ANY
-
-
-def glob_matches(pattern: str, text: str) -> bool:
-    """Whether a text matches a pattern in which `*` is any run of characters (ryanuber/go-glob)."""
-    first, *middle = pattern.split("*")
-    if not middle:
-        return pattern == text
-    last = middle.pop()
-    if not text.startswith(first):
-        return False
-    start = len(first)
-    for part in middle:
-        found = text.find(part, start)
-        if found < 0:
-            return False
-        start = found + len(part)
-    return len(text) - start >= len(last) and text.endswith(last)
 
 
 def _uppercase(text: str) -> str:
@@ -348,7 +332,10 @@ FUNCTIONS: dict[str, Function] = {
     "unix_time_millis": Function(parameters=(), apply=lambda _, env: str(env.now_ns() // 10**6)),
     "timestamp": Function(parameters=(Kind.TEXT,), apply=_timestamp),
     "uuid": Function(parameters=(), apply=lambda _, env: env.uuid()),
-    "glob": Function(parameters=(Kind.TEXT, Kind.TEXT), apply=lambda args, _: glob_matches(*args)),
+    "glob": Function(
+        parameters=(Kind.TEXT, Kind.TEXT),
+        apply=lambda args, _: glob_matches(args[0].split("*"), args[1]),
+    ),
     "not": Function(parameters=(Kind.ANY,), apply=lambda args, _: not args[0]),
     "len": Function(parameters=(Kind.ANY,), apply=_length),
     "index": Function(parameters=(Kind.ANY,), variadic=True, apply=_index),
