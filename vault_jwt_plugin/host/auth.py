@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from vault_jwt_plugin.pb import backend_pb2
-from vault_jwt_plugin.sdk import jsonutil
+from vault_jwt_plugin.sdk import NS_PER_S, jsonutil
 from vault_jwt_plugin.sdk.request import Alias, Auth, TokenType
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.pb import logical_pb2
 
-NS_PER_S = 1_000_000_000
 ZERO_TIME_S = -62_135_596_800
 """Go's zero time, 0001-01-01, in Unix seconds: "no time", yet valid where one is required."""
 

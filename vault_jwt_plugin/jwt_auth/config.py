@@ -30,6 +30,9 @@ _VAULT = frozenset({HostFamily.VAULT})
 _OPENBAO = frozenset({HostFamily.OPENBAO})
 _NO_HOST: frozenset[HostFamily] = frozenset()
 
+RESPONSE_MODES = ("query", "form_post")
+RESPONSE_TYPES = ("code", "id_token")
+
 CONFIG_FIELDS: tuple[Field, ...] = (
     Field(
         name="oidc_discovery_url",
@@ -63,13 +66,13 @@ CONFIG_FIELDS: tuple[Field, ...] = (
         name="oidc_response_mode",
         type=FieldType.STRING,
         description="How the OIDC provider answers: 'query' or 'form_post'.",
-        allowed_values=("query", "form_post"),
+        allowed_values=RESPONSE_MODES,
     ),
     Field(
         name="oidc_response_types",
         type=FieldType.COMMA_STRINGS,
         description="What to ask the OIDC provider for: 'code' (the default), 'id_token'.",
-        allowed_values=("code", "id_token"),
+        allowed_values=RESPONSE_TYPES,
     ),
     Field(
         name="jwks_url",

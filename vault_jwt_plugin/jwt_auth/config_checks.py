@@ -11,7 +11,13 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from vault_jwt_plugin.jwt_auth.config import Config, KeySourceKind, listed
+from vault_jwt_plugin.jwt_auth.config import (
+    RESPONSE_MODES,
+    RESPONSE_TYPES,
+    Config,
+    KeySourceKind,
+    listed,
+)
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.jws import ALGORITHMS
@@ -23,9 +29,6 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.jwks_pairs import JWKSPair
     from vault_jwt_plugin.jwt_auth.trust import Trust
-
-RESPONSE_TYPES = ("code", "id_token")
-"""What `oidc_response_types` may hold."""
 
 _WELL_KNOWN = ".well-known/openid-configuration"
 _SOURCES = ("jwt_validation_pubkeys", "jwks_url", "jwks_pairs", "oidc_discovery_url")
@@ -316,5 +319,5 @@ def check_response_mode(config: Config) -> None:
             pass
         case mode:
             raise UserError(
-                f"invalid oidc_response_mode: {quoted(mode)}; 'query' and 'form_post' are allowed"
+                f"invalid oidc_response_mode: {quoted(mode)}; {listed(RESPONSE_MODES)} are allowed"
             )

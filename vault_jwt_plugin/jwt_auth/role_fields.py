@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from vault_jwt_plugin.jwt_auth.timing import DEFAULT_LEEWAY_S, DEFAULT_SKEW_S
 from vault_jwt_plugin.sdk import (
     DEPRECATED_FIELDS,
     NAME_PATTERN,
@@ -41,7 +42,7 @@ LEEWAYS = (
             "How long a token without an 'exp' claim stays valid after its 'iat' and 'nbf'. "
             "0 means 150 seconds, -1 none. A token's own 'exp' gets only the clock skew leeway."
         ),
-        default=150 * NS_PER_S,
+        default=DEFAULT_LEEWAY_S * NS_PER_S,
     ),
     Field(
         name="not_before_leeway",
@@ -50,7 +51,7 @@ LEEWAYS = (
             "How long before its 'exp' a token with neither 'nbf' nor 'iat' becomes valid. "
             "0 means 150 seconds, -1 none. A token's own 'nbf' gets only the clock skew leeway."
         ),
-        default=150 * NS_PER_S,
+        default=DEFAULT_LEEWAY_S * NS_PER_S,
     ),
     Field(
         name="clock_skew_leeway",
@@ -59,7 +60,7 @@ LEEWAYS = (
             "By how much the clocks of the issuer and of this server may differ, for every "
             "time claim. 0 means 60 seconds, -1 none."
         ),
-        default=60 * NS_PER_S,
+        default=DEFAULT_SKEW_S * NS_PER_S,
     ),
 )
 """Of native and of CEL roles."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.sdk import NS_PER_S
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
@@ -21,7 +22,6 @@ DEFAULT_LEEWAY_S = 150
 DEFAULT_SKEW_S = 60
 """What a clock skew leeway of 0 means, in seconds."""
 
-_NS_PER_S = 1_000_000_000
 _MAX_DATE = 2**63 - 512
 """Go reads dates as float64, which rounds from here on to 2^63, and holds them in an int64; what
 overflows there is refused instead of wrapped."""
@@ -48,7 +48,7 @@ class Leeways:
 def _effective(stored_ns: int, default_s: int) -> float:
     if stored_ns == 0:
         return default_s
-    return max(stored_ns, 0) / _NS_PER_S
+    return max(stored_ns, 0) / NS_PER_S
 
 
 def numeric_date(claims: VerifiedClaims, name: str) -> int:

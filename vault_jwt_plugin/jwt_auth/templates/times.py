@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
-_NANOSECONDS = 1_000_000_000
+from vault_jwt_plugin.sdk import NS_PER_S
 
 # The order is Go's: what is tried first wins. Letters after Jan and Mon make them literal.
 _CHUNK = re.compile(
@@ -33,7 +33,7 @@ def format_time(unix_ns: int, layout: str, *, zone: tzinfo | None) -> str:
         layout: text in which the parts of the reference time stand for those of the time.
         zone: the time zone; None is the process's own, which is what Go uses.
     """
-    seconds, nanoseconds = divmod(unix_ns, _NANOSECONDS)
+    seconds, nanoseconds = divmod(unix_ns, NS_PER_S)
     moment = datetime.fromtimestamp(seconds, tz=UTC).astimezone(zone)
     parts = _calendar(moment)
 
