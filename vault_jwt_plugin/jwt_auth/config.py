@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from vault_jwt_plugin.jwt_auth.providers import readable_settings
 from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import (
+    OPENBAO_ONLY,
+    VAULT_ONLY,
     Field,
     FieldData,
     FieldError,
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 STORAGE_KEY = "config"
 
-_VAULT = frozenset({HostFamily.VAULT})
-_OPENBAO = frozenset({HostFamily.OPENBAO})
 _NO_HOST: frozenset[HostFamily] = frozenset()
 
 RESPONSE_MODES = ("query", "form_post")
@@ -97,7 +97,7 @@ CONFIG_FIELDS: tuple[Field, ...] = (
             "List of objects with 'jwks_url' and 'jwks_ca_pem', for several key sets. Tokens must "
             "name their key (kid) then, and 'bound_issuer' can't be set."
         ),
-        hosts=_VAULT,
+        hosts=VAULT_ONLY,
     ),
     Field(
         name="jwt_validation_pubkeys",
@@ -148,7 +148,7 @@ CONFIG_FIELDS: tuple[Field, ...] = (
             "OIDs of critical extensions that certificates of the servers whose keys are fetched "
             "may have, though they are not understood."
         ),
-        hosts=_VAULT,
+        hosts=VAULT_ONLY,
     ),
     Field(
         name="override_allowed_server_names",
@@ -157,13 +157,13 @@ CONFIG_FIELDS: tuple[Field, ...] = (
             "Host names and addresses that the certificates of the servers whose keys are fetched "
             "may carry instead of the URL's host."
         ),
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="skip_jwks_validation",
         type=FieldType.BOOL,
         description="Store the configuration though its keys can't be fetched; not stored itself.",
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="jwks_refresh_after",

@@ -19,11 +19,11 @@ from vault_jwt_plugin.jwt_auth.providers import Enrichment
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
+    VAULT_ONLY,
     Auth,
     Field,
     FieldData,
     FieldType,
-    HostFamily,
     InternalError,
     Operation,
     OperationSpec,
@@ -64,7 +64,7 @@ LOGIN_FIELDS: tuple[Field, ...] = (
             "(Azure, Entra ID)."
         ),
         sensitive=True,
-        hosts=frozenset({HostFamily.VAULT}),
+        hosts=VAULT_ONLY,
     ),
 )
 

@@ -15,6 +15,7 @@ from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role
 from vault_jwt_plugin.jwt_auth.role_fields import (
     BOUND_CLAIMS_TYPES,
     CALLBACK_MODES,
+    LIST_FIELDS,
     NAME_FIELD,
     OAUTH2_METADATA,
     ROLE_FIELDS,
@@ -23,10 +24,7 @@ from vault_jwt_plugin.jwt_auth.role_fields import (
 from vault_jwt_plugin.sdk import (
     NAME_PATTERN,
     NS_PER_S,
-    Field,
     FieldData,
-    FieldType,
-    HostFamily,
     InternalError,
     Operation,
     OperationSpec,
@@ -341,23 +339,3 @@ class RolePaths:
         key = STORAGE_PREFIX + data["name"]
         await self._mount.write(lambda: self._mount.storage.delete(key), drops=key)
         self._mount.counters.forget_role(data["name"])
-
-
-_OPENBAO = frozenset({HostFamily.OPENBAO})
-
-LIST_FIELDS = (
-    Field(
-        name="after",
-        type=FieldType.STRING,
-        description="List only names that sort after this one, which need not exist.",
-        query=True,
-        hosts=_OPENBAO,
-    ),
-    Field(
-        name="limit",
-        type=FieldType.INT,
-        description="How many names to return; all if 0 or less.",
-        query=True,
-        hosts=_OPENBAO,
-    ),
-)

@@ -1,4 +1,4 @@
-"""The parameters of `role/NAME`, declared once: the union of both Go methods'.
+"""The parameters of `role/NAME` and of `role/`, declared once: the union of both Go methods'.
 
 Mirrors `path_role.go` of both and, for the `token_*` ones, `sdk/helper/tokenutil`.
 Which of them are reset when a write leaves them out is said in `path_role`.
@@ -13,14 +13,12 @@ from vault_jwt_plugin.sdk import (
     DEPRECATED_FIELDS,
     NAME_PATTERN,
     NS_PER_S,
+    OPENBAO_ONLY,
     TOKEN_FIELDS,
+    VAULT_ONLY,
     Field,
     FieldType,
-    HostFamily,
 )
-
-_VAULT = frozenset({HostFamily.VAULT})
-_OPENBAO = frozenset({HostFamily.OPENBAO})
 
 ROLE_TYPES = ("jwt", "oidc")
 BOUND_CLAIMS_TYPES = ("string", "glob")
@@ -33,6 +31,24 @@ NAME_FIELD = Field(
     description="Name of the role; upper case is taken as lower case.",
     required=True,
 )
+
+LIST_FIELDS = (
+    Field(
+        name="after",
+        type=FieldType.STRING,
+        description="List only names that sort after this one, which need not exist.",
+        query=True,
+        hosts=OPENBAO_ONLY,
+    ),
+    Field(
+        name="limit",
+        type=FieldType.INT,
+        description="How many names to return; all if 0 or less.",
+        query=True,
+        hosts=OPENBAO_ONLY,
+    ),
+)
+"""Of the lists of native and of CEL roles."""
 
 LEEWAYS = (
     Field(
@@ -129,7 +145,7 @@ _IDENTITY = (
         description=(
             "Custom metadata for the entity alias. Emptied in every write that leaves it out."
         ),
-        hosts=_VAULT,
+        hosts=VAULT_ONLY,
     ),
 )
 
@@ -153,13 +169,13 @@ _OIDC = (
         ),
         default="client",
         allowed_values=CALLBACK_MODES,
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="poll_interval",
         type=FieldType.INT,
         description="Seconds between polls in the 'direct' and 'device' callback modes.",
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="oidc_disable_confirmation",
@@ -168,7 +184,7 @@ _OIDC = (
             "Skip the page that asks the user to confirm a login in callback mode 'direct'. "
             "Back to false in every write that leaves it out."
         ),
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="oauth2_metadata",
@@ -177,7 +193,7 @@ _OIDC = (
             "Comma-separated list of the OAuth2 tokens (access_token, id_token, "
             "refresh_token) to put into the token's metadata."
         ),
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="verbose_oidc_logging",
@@ -212,7 +228,7 @@ ROLE_FIELDS: tuple[Field, ...] = (
         name="token_policies_template_claims",
         type=FieldType.BOOL,
         description="Whether 'token_policies' are templates over the token's claims.",
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     *DEPRECATED_FIELDS,
     *TOKEN_FIELDS,

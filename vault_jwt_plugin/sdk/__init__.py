@@ -18,6 +18,8 @@ from vault_jwt_plugin.sdk.errors import (
 )
 from vault_jwt_plugin.sdk.fields import (
     BOTH_HOSTS,
+    OPENBAO_ONLY,
+    VAULT_ONLY,
     Field,
     FieldData,
     FieldError,
@@ -70,7 +72,9 @@ __all__ = [
     "DEPRECATED_FIELDS",
     "NAME_PATTERN",
     "NS_PER_S",
+    "OPENBAO_ONLY",
     "TOKEN_FIELDS",
+    "VAULT_ONLY",
     "Alias",
     "Auth",
     "Backend",

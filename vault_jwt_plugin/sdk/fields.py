@@ -127,6 +127,10 @@ class HostFamily(Enum):
 BOTH_HOSTS = frozenset(HostFamily)
 """The parameter is in both Go methods."""
 
+VAULT_ONLY = frozenset({HostFamily.VAULT})
+OPENBAO_ONLY = frozenset({HostFamily.OPENBAO})
+"""It is in that of one family only."""
+
 
 class FieldError(UserError):
     """A value that a field's type can't read; the text never holds the value.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vault_jwt_plugin.sdk.cidr import parse_cidrs
 from vault_jwt_plugin.sdk.coercion import NS_PER_S
 from vault_jwt_plugin.sdk.errors import UserError
-from vault_jwt_plugin.sdk.fields import Field, FieldData, FieldType, HostFamily
+from vault_jwt_plugin.sdk.fields import OPENBAO_ONLY, Field, FieldData, FieldType
 from vault_jwt_plugin.sdk.request import Auth, TokenType
 from vault_jwt_plugin.sdk.text import quoted
 
@@ -94,7 +94,7 @@ TOKEN_FIELDS: tuple[Field, ...] = (
         description="Bind the token to the address that logged in.",
         display_name="Strictly Bind Generated Tokens to the Client's Address",
         display_group=_GROUP,
-        hosts=frozenset({HostFamily.OPENBAO}),
+        hosts=OPENBAO_ONLY,
     ),
 )
 """Every `token_*` parameter, in the framework's order."""

@@ -22,11 +22,11 @@ from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name
 from vault_jwt_plugin.sdk import (
+    OPENBAO_ONLY,
     Auth,
     Field,
     FieldData,
     FieldType,
-    HostFamily,
     InternalError,
     Operation,
     OperationSpec,
@@ -47,21 +47,19 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.sdk import MaybeAwaitable
 
-_OPENBAO = frozenset({HostFamily.OPENBAO})
-
 CEL_LOGIN_FIELDS: tuple[Field, ...] = (
     Field(
         name="role",
         type=FieldType.LOWER_STRING,
         description="The CEL role to log in with; the configuration's default_role if left out.",
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="jwt",
         type=FieldType.STRING,
         description="The signed token.",
         sensitive=True,
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
 )
 

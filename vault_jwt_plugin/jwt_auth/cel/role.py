@@ -16,10 +16,10 @@ from vault_jwt_plugin.jwt_auth.errors import kind_of
 from vault_jwt_plugin.jwt_auth.role import StoredRoleError
 from vault_jwt_plugin.jwt_auth.role_fields import LEEWAYS
 from vault_jwt_plugin.sdk import (
+    OPENBAO_ONLY,
     Field,
     FieldError,
     FieldType,
-    HostFamily,
     by_name,
     jsonutil,
 )
@@ -35,8 +35,6 @@ MAX_VARIABLES = 32
 MAX_PROGRAM_CHARS = 32_768
 """All expressions of a program together, in characters."""
 
-_OPENBAO = frozenset({HostFamily.OPENBAO})
-
 NAME_FIELD = Field(
     name="name",
     type=FieldType.STRING,
@@ -44,7 +42,7 @@ NAME_FIELD = Field(
         "Name of the CEL role. Logins name roles in lower case: one with upper case letters "
         "can't be logged in with."
     ),
-    hosts=_OPENBAO,
+    hosts=OPENBAO_ONLY,
 )
 
 CEL_ROLE_FIELDS: tuple[Field, ...] = (
@@ -55,13 +53,13 @@ CEL_ROLE_FIELDS: tuple[Field, ...] = (
             "The program: an object with 'expression' and, optionally, 'variables', a list of "
             "objects with 'name' and 'expression' that are evaluated first, in order."
         ),
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     Field(
         name="message",
         type=FieldType.STRING,
         description="A text that is stored with the role; nothing uses it.",
-        hosts=_OPENBAO,
+        hosts=OPENBAO_ONLY,
     ),
     *LEEWAYS,
     Field(
