@@ -26,7 +26,7 @@ def event(call):
     extra = next((each.value for each in call.keywords if each.arg == "extra"), None)
     if extra is None:
         return None
-    found = re.search(r"""'event': '([a-z0-9_]+)'|_event\('([a-z0-9_]+)'""", ast.unparse(extra))
+    found = re.search(r"""'event': '([a-z0-9_]+)'|\bevent\('([a-z0-9_]+)'""", ast.unparse(extra))
     return found and (found[1] or found[2])
 
 

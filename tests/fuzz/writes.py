@@ -11,7 +11,7 @@ from tests.fuzz.providers import SETTINGS
 from tests.fuzz.target import Target, check
 from tests.fuzz.world import GRANT, LEAST, PEM, cel_world, json_of, mount, runs, try_login, words_of
 from tests.jwt_auth import stored, tokens
-from vault_jwt_plugin.host.request import _decode
+from vault_jwt_plugin.host.request import MAX_DATA_CHARS, _decode
 from vault_jwt_plugin.jwt_auth.cel.role import CELRole
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.role import Role
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def _body(data: bytes) -> Mapping[str, Any] | None:
     """A request's body, as the host's message carries it; None for what is refused there."""
     try:
-        return _decode(data.decode())
+        return _decode(data.decode(), MAX_DATA_CHARS)
     except (UnicodeDecodeError, UserError):
         return None
 

@@ -45,7 +45,7 @@ class FaultLog:
             # The caller sees the text, the operator would not: hosts log no failed requests.
             _logger.warning(
                 "request failed",
-                extra=_event(
+                extra=event(
                     "request_failed", code=error.code, error=error.message, **_fields(view)
                 ),
             )
@@ -66,16 +66,16 @@ class FaultLog:
 
     def _fault(self, what: str, error: Exception, view: RequestView) -> None:
         if self._limit.admits(type(error).__name__):
-            _logger.error(what, exc_info=error, extra=_event("request_fault", **_fields(view)))
+            _logger.error(what, exc_info=error, extra=event("request_fault", **_fields(view)))
 
     def _held_back(self, code: str, count: int) -> None:
         _logger.warning(
             "more requests failed, not logged one by one",
-            extra=_event("requests_failed", code=code, count=count, mount=self._mount),
+            extra=event("requests_failed", code=code, count=count, mount=self._mount),
         )
 
 
-def _event(name: str, **fields: str | int) -> dict[str, dict[str, str | int]]:
+def event(name: str, **fields: str | int) -> dict[str, dict[str, str | int]]:
     """`extra` of a log record: the event's stable name, and what more there is to say."""
     return {"fields": {"event": name, **fields}}
 

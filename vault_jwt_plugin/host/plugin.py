@@ -19,7 +19,7 @@ from vault_jwt_plugin import rpc
 from vault_jwt_plugin.goplugin import PROTOCOL_VERSION, BrokerError, multiplex_id
 from vault_jwt_plugin.host import response as replies
 from vault_jwt_plugin.host.callbacks import Channel, HostStorage, HostSystemView
-from vault_jwt_plugin.host.faults import FaultLog
+from vault_jwt_plugin.host.faults import FaultLog, event
 from vault_jwt_plugin.host.guard import harmless
 from vault_jwt_plugin.host.lag import LagMonitor
 from vault_jwt_plugin.host.request import OPERATIONS, RequestView
@@ -83,7 +83,7 @@ class Instance:
                 async with asyncio.timeout(CLEANUP_TIMEOUT_S):
                     await end()
             except Exception:
-                _logger.exception("cleanup failed", extra=_event("cleanup_failed"))
+                _logger.exception("cleanup failed", extra=event("cleanup_failed"))
 
 
 def _end_process() -> None:
@@ -191,12 +191,12 @@ class BackendPlugin:
         try:
             channel = await self._broker.dial(args.broker_id)
         except BrokerError as error:
-            _logger.exception("setup failed", extra=_event("setup_failed"))
+            _logger.exception("setup failed", extra=event("setup_failed"))
             return harmless(f"setup failed: {error}")
         try:
             backend = self._factory(self._context(channel, args))
         except Exception as error:
-            _logger.exception("setup failed", extra=_event("setup_failed"))
+            _logger.exception("setup failed", extra=event("setup_failed"))
             with suppress(Exception):
                 await channel.close()
             known = isinstance(error, LogicalError) and error.message
@@ -231,7 +231,7 @@ class BackendPlugin:
         if not self._instances and not self._setups:
             _logger.warning(
                 "no mount is left after a failed setup: the process ends",
-                extra=_event("process_unused"),
+                extra=event("process_unused"),
             )
             self._end_process()
 
@@ -263,7 +263,7 @@ class BackendPlugin:
         except LogicalError as error:
             return _initialize_failed(replies.error_to_pb(error))
         except Exception:
-            _logger.exception("initialize failed", extra=_event("initialize_failed"))
+            _logger.exception("initialize failed", extra=event("initialize_failed"))
             return _initialize_failed(replies.fault_to_pb())
         return _EMPTY
 
@@ -282,7 +282,7 @@ class BackendPlugin:
         try:
             backend.invalidate_key(key)
         except Exception:
-            _logger.exception("invalidation failed", extra=_event("invalidation_failed", key=key))
+            _logger.exception("invalidation failed", extra=event("invalidation_failed", key=key))
         return _EMPTY
 
     # Requests.
@@ -387,8 +387,3 @@ async def _in_time(pending: Awaitable[Response | None]) -> Response | None:
     except TimeoutError:
         text = f"periodic work took longer than {ROLLBACK_TIMEOUT_S:g} s"
         raise InternalError(text, code="periodic_timeout") from None
-
-
-def _event(name: str, **fields: str) -> dict[str, dict[str, str]]:
-    """`extra` of a log record: the event's stable name, and what more there is to say."""
-    return {"fields": {"event": name, **fields}}

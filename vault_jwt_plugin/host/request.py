@@ -138,7 +138,7 @@ class RequestView:
         return self._message.unauthenticated
 
 
-def _decode(text: str, max_chars: int = MAX_DATA_CHARS) -> Mapping[str, Any]:
+def _decode(text: str, max_chars: int) -> Mapping[str, Any]:
     if text in ("null", ""):
         return _NO_DATA
     if len(text) > max_chars:
