@@ -21,6 +21,20 @@ URL = "https://issuer.example/keys"
 ISSUER = "https://issuer.example"
 TOKEN_KEYS = ("RS256", "ES256", "ES384", "ES512", "EdDSA")
 SECRET = "hush-hush"
+WORDS = (
+    *tuple(
+        rb"""
+    "keys" "kty" "RSA" "EC" "OKP" "crv" "P-256" "P-384" "P-521" "Ed25519" "Ed448" "oct" "n" "e"
+    "x" "y" "d" "kid" "AQAB" "use" "x5c" "issuer" "jwks_uri" "https://issuer.example" "value"
+    "groups" "profile" "name" "nextPageToken" "customSchemas" "access_token" "expires_in"
+    "_claim_names" "_claim_sources" "endpoint" ?500 ?404 < "format" "fetched_at" "max_age"
+    "unusable" "position" "reason"
+    """.split()
+    ),
+    b'>; rel="next"\t',
+    b"\n",
+)
+"""Of issuers' and of providers' documents, for mutations."""
 
 
 def document_of(raw: bytes, *, link: str = "") -> Document:

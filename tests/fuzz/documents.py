@@ -9,7 +9,17 @@ from urllib.parse import urlsplit
 from cryptography.exceptions import InvalidSignature
 
 from tests.fuzz import mutation
-from tests.fuzz.answers import API, ISSUER, TOKEN_KEYS, URL, Answers, Files, document_of, lines_of
+from tests.fuzz.answers import (
+    API,
+    ISSUER,
+    TOKEN_KEYS,
+    URL,
+    WORDS,
+    Answers,
+    Files,
+    document_of,
+    lines_of,
+)
 from tests.fuzz.keys import key_for
 from tests.fuzz.target import FoundError, Target, check, run_async
 from tests.jwt_auth import tokens
@@ -217,26 +227,12 @@ def _stored_keys_examples() -> dict[str, bytes]:
     return usual | {"huge-number": huge}
 
 
-_WORDS = (
-    *tuple(
-        rb"""
-    "keys" "kty" "RSA" "EC" "OKP" "crv" "P-256" "P-384" "P-521" "Ed25519" "Ed448" "oct" "n" "e"
-    "x" "y" "d" "kid" "AQAB" "use" "x5c" "issuer" "jwks_uri" "https://issuer.example" "value"
-    "groups" "profile" "name" "nextPageToken" "customSchemas" "access_token" "expires_in"
-    "_claim_names" "_claim_sources" "endpoint" ?500 ?404 < "format" "fetched_at" "max_age"
-    "unusable" "position" "reason"
-    """.split()
-    ),
-    b'>; rel="next"\t',
-    b"\n",
-)
-
 TARGETS = (
     Target(
         name="jwks",
         run=_jwks,
         examples=_jwks_examples,
-        words=_WORDS,
+        words=WORDS,
         mutate=mutation.documents,
         max_bytes=32_768,
     ),
@@ -244,14 +240,14 @@ TARGETS = (
         name="discovery",
         run=_discovery,
         examples=_discovery_examples,
-        words=_WORDS,
+        words=WORDS,
         mutate=mutation.documents,
     ),
     Target(
         name="stored_keys",
         run=_stored_keys,
         examples=_stored_keys_examples,
-        words=_WORDS,
+        words=WORDS,
         mutate=mutation.documents,
         max_bytes=32_768,
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.fuzz import mutation
-from tests.fuzz.answers import SECRET, Answers, lines_of
+from tests.fuzz.answers import SECRET, WORDS, Answers, lines_of
 from tests.fuzz.target import Target, check, run_async
 from vault_jwt_plugin.jwt_auth import strict_json
 from vault_jwt_plugin.jwt_auth.claims import ClaimPath
@@ -27,12 +27,6 @@ from vault_jwt_plugin.sdk import jsonutil
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CREDENTIALS = {
-    "type": "service_account",
-    "token_uri": "https://oauth2.googleapis.com/token",
-    "client_email": "a@b.iam.gserviceaccount.com",
-    "private_key": "",
-}
 SETTINGS: tuple[Mapping[str, Any], ...] = (
     {"provider": "azure"},
     {"provider": "azure", "fetch_groups": True},
@@ -189,26 +183,12 @@ def _provider_examples() -> dict[str, bytes]:
     }
 
 
-_WORDS = (
-    *tuple(
-        rb"""
-    "keys" "kty" "RSA" "EC" "OKP" "crv" "P-256" "P-384" "P-521" "Ed25519" "Ed448" "oct" "n" "e"
-    "x" "y" "d" "kid" "AQAB" "use" "x5c" "issuer" "jwks_uri" "https://issuer.example" "value"
-    "groups" "profile" "name" "nextPageToken" "customSchemas" "access_token" "expires_in"
-    "_claim_names" "_claim_sources" "endpoint" ?500 ?404 < "format" "fetched_at" "max_age"
-    "unusable" "position" "reason"
-    """.split()
-    ),
-    b'>; rel="next"\t',
-    b"\n",
-)
-
 TARGETS = (
     Target(
         name="provider",
         run=_provider,
         examples=_provider_examples,
-        words=_WORDS,
+        words=WORDS,
         mutate=mutation.documents,
     ),
 )

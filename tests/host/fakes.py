@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vault_jwt_plugin import rpc
 from vault_jwt_plugin.host import BackendPlugin
 from vault_jwt_plugin.pb import backend_pb2 as pb
+from vault_jwt_plugin.sdk import Backend, Operation, Path
 from vault_jwt_plugin.sdk.errors import StorageError
 from vault_jwt_plugin.sdk.storage import StorageEntry
 from vault_jwt_plugin.sdk.testing import FakeSystemView, InMemoryStorage
@@ -16,8 +17,9 @@ from vault_jwt_plugin.sdk.testing import FakeSystemView, InMemoryStorage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vault_jwt_plugin.sdk import Backend, BackendContext
+    from vault_jwt_plugin.sdk import BackendContext
 
+READ_ONLY = "cannot write to readonly storage"
 PROBE_TEXT = (
     "missing storage implementation: this method should not be called during plugin Setup, "
     "but only on and after Initialize"
@@ -219,3 +221,24 @@ class Host:
         args = pb.HandleExistenceCheckArgs(request=request).SerializeToString()
         answer = await self.call("/pb.Backend/HandleExistenceCheck", args, instance=instance)
         return pb.HandleExistenceCheckReply.FromString(answer)
+
+
+def run(coroutine_function):
+    asyncio.run(asyncio.wait_for(coroutine_function(), 10))
+
+
+def backend_of(**handlers):
+    """A factory of backends whose path `x` has these operations."""
+
+    def factory(context):
+        operations = {Operation(name.replace("_", "-")): h for name, h in handlers.items()}
+        return Backend(context, paths=[Path(pattern="x", operations=operations)])
+
+    return factory
+
+
+def raising(error):
+    def handler(_request, _data):
+        raise error
+
+    return handler

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from tests.host.fakes import Host, HostServices
+from tests.host.fakes import READ_ONLY, Host, HostServices, raising, run
 from tests.host.toy_backend import ToyBackend
 from vault_jwt_plugin import rpc
 from vault_jwt_plugin.goplugin import BrokerError
@@ -17,35 +17,10 @@ from vault_jwt_plugin.pb import logical_pb2, multiplexing_pb2
 from vault_jwt_plugin.sdk import (
     Backend,
     InternalError,
-    Operation,
     Path,
     ReadOnlyError,
     StorageEntry,
 )
-
-READ_ONLY = "cannot write to readonly storage"
-
-
-def run(coroutine_function):
-    asyncio.run(asyncio.wait_for(coroutine_function(), 10))
-
-
-def backend_of(**handlers):
-    """A factory of backends whose path `x` has these operations."""
-
-    def factory(context):
-        operations = {Operation(name.replace("_", "-")): h for name, h in handlers.items()}
-        return Backend(context, paths=[Path(pattern="x", operations=operations)])
-
-    return factory
-
-
-def raising(error):
-    def handler(_request, _data):
-        raise error
-
-    return handler
-
 
 # Setup, identity and end of an instance
 

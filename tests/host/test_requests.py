@@ -10,42 +10,23 @@ from typing import Any
 
 import pytest
 
-from tests.host.fakes import FakeChannel, Host, HostServices
+from tests.host.fakes import (
+    READ_ONLY,
+    FakeChannel,
+    Host,
+    HostServices,
+    backend_of,
+    run,
+)
 from tests.host.toy_backend import THING_FIELDS, ToyBackend
 from vault_jwt_plugin.host.response import FAULT_TEXT
 from vault_jwt_plugin.pb import backend_pb2 as pb
 from vault_jwt_plugin.sdk import (
-    Backend,
     CodedError,
     FieldType,
-    Operation,
-    Path,
     Response,
     UserError,
 )
-
-READ_ONLY = "cannot write to readonly storage"
-
-
-def run(coroutine_function):
-    asyncio.run(asyncio.wait_for(coroutine_function(), 10))
-
-
-def backend_of(**handlers):
-    """A factory of backends whose path `x` has these operations."""
-
-    def factory(context):
-        operations = {Operation(name.replace("_", "-")): h for name, h in handlers.items()}
-        return Backend(context, paths=[Path(pattern="x", operations=operations)])
-
-    return factory
-
-
-def raising(error):
-    def handler(_request, _data):
-        raise error
-
-    return handler
 
 
 @pytest.mark.parametrize("pages", [True, False], ids=["OpenBao", "Vault"])
