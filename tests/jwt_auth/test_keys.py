@@ -36,7 +36,7 @@ def verification_key(alg: str, name: str = "a", kid: str | None = None) -> Verif
 def test_each_algorithm_verifies_with_its_own_key(alg):
     key = verification_key(alg)
     assert verify_signature(parse(token({}, alg=alg)), [key]) is key
-    key.verify(alg, b"input", sign(alg, key_for(alg), b"input"))
+    key.verifiers[alg](sign(alg, key_for(alg), b"input"), b"input")
 
 
 @pytest.mark.parametrize("alg", jws.ALGORITHMS)
@@ -103,13 +103,13 @@ def test_a_long_token_is_not_hashed_for_every_key_of_a_large_set():
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "ES512", "EdDSA"])
 def test_odd_signatures_are_invalid_and_nothing_else(alg, signature):
     with pytest.raises(InvalidSignature):
-        verification_key(alg).verify(alg, b"input", signature)
+        verification_key(alg).verifiers[alg](signature, b"input")
 
 
 def test_an_ecdsa_signature_in_der_is_invalid():
     der = private_key("ES256").sign(b"input", ec.ECDSA(hashes.SHA256()))
     with pytest.raises(InvalidSignature):
-        verification_key("ES256").verify("ES256", b"input", der)
+        verification_key("ES256").verifiers["ES256"](der, b"input")
 
 
 @pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
@@ -117,7 +117,7 @@ def test_an_ecdsa_signature_has_one_length(alg):
     signature = sign(alg, key_for(alg), b"input")
     half = len(signature) // 2
     key = verification_key(alg)
-    key.verify(alg, b"input", signature)
+    key.verifiers[alg](signature, b"input")
     for other in (
         signature + b"\0",
         b"\0" + signature,
@@ -125,20 +125,20 @@ def test_an_ecdsa_signature_has_one_length(alg):
         b"\0" + signature[:half] + b"\0" + signature[half:],
     ):
         with pytest.raises(InvalidSignature):
-            key.verify(alg, b"input", other)
+            key.verifiers[alg](other, b"input")
 
 
 def test_pss_with_another_salt_length_verifies_as_in_go():
     pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=20)
     signature = key_for("PS256").sign(b"input", pss, hashes.SHA256())
-    verification_key("PS256").verify("PS256", b"input", signature)
+    verification_key("PS256").verifiers["PS256"](signature, b"input")
 
 
 def test_pss_with_another_hash_in_its_mask_does_not():
     pss = padding.PSS(mgf=padding.MGF1(hashes.SHA1()), salt_length=32)
     signature = key_for("PS256").sign(b"input", pss, hashes.SHA256())
     with pytest.raises(InvalidSignature):
-        verification_key("PS256").verify("PS256", b"input", signature)
+        verification_key("PS256").verifiers["PS256"](signature, b"input")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ MAX_TRIED_BYTES = 16 * 1024 * 1024
 megabyte without kid would have it hashed once for each key of a set."""
 
 Verifier = Callable[[bytes, bytes], None]
-"""Takes signature and signing input; raises when they do not fit."""
+"""Takes signature and signing input; raises InvalidSignature (cryptography) if they do not fit."""
 
 # JWK names of the curves, algorithm, bytes of one coordinate (RFC 7518 3.4).
 _CURVES = {"secp256r1": ("P-256", "ES256", 32), "secp384r1": ("P-384", "ES384", 48)} | {
@@ -95,15 +95,6 @@ class VerificationKey:
     kid: str | None
     kind: str
     verifiers: Mapping[str, Verifier] = field(repr=False)
-
-    def verify(self, alg: str, signing_input: bytes, signature: bytes) -> None:
-        """Verify one signature.
-
-        Raises:
-            KeyError: the key does not fit the algorithm.
-            InvalidSignature: from cryptography; the signature is not this key's.
-        """
-        self.verifiers[alg](signature, signing_input)
 
 
 def verify_signature(
