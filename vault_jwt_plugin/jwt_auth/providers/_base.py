@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
+from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S
 from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
@@ -19,7 +20,6 @@ from vault_jwt_plugin.sdk import UserError, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.claims import ClaimPath
     from vault_jwt_plugin.jwt_auth.fetch import APIFetcher, APIRequest, Document
     from vault_jwt_plugin.jwt_auth.trust import Trust
 
@@ -61,6 +61,33 @@ class ProviderLogin:
     def groups(self) -> Any:
         """The groups claim as decoded JSON; None when it is missing or null."""
         return None if self.groups_claim is None else self.groups_claim.find(self.claims)
+
+    def user_id(self, provider: str, name: str = "") -> str:
+        """The bearer's id at a provider, fit for a URL.
+
+        Args:
+            provider: that wants it, for the message.
+            name: of the claim, a pointer even where the role takes it literally, as in Go;
+                "" = the role's user claim.
+
+        Raises:
+            LoginDenied: `provider_user_id`: the claim is no text, or one that is no user's id.
+        """
+        name = name or self.user_claim
+        value = ClaimPath.of(name).find(self.claims)
+        # "" would list every group, "." and ".." are steps in a URL's path:
+        # "/api/v1/users/../groups" is the list of all groups.
+        if isinstance(value, str) and value not in {"", ".", ".."}:
+            return value
+        found = "a step of a path" if value in (".", "..") else kind_of(value)
+        raise LoginDenied(
+            "provider_user_id",
+            f"{provider}: claim {quoted(name)} must be text that names the user, is "
+            f"{'missing' if value is None else found}",
+            claim=name,
+            expected="text",
+            received="nothing" if value is None else kind_of(value),
+        )
 
 
 class Provider(Protocol):
@@ -295,7 +322,7 @@ def check_count(provider: str, groups: int) -> None:
         )
 
 
-def check_header_text(text: str) -> bool:
+def is_header_text(text: str) -> bool:
     """Whether a secret can go into a header: visible ASCII, so that it can't become two headers."""
     return text.isascii() and text.isprintable() and " " not in text
 

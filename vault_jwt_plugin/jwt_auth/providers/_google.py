@@ -22,8 +22,8 @@ from vault_jwt_plugin.jwt_auth.fetch import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._base import (
     Calls,
     answer_invalid,
-    check_header_text,
     init_error,
+    is_header_text,
 )
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import (
     Credentials,
@@ -226,7 +226,7 @@ class TokenSource:
 
 def _token_of(answer: Any, name: str, what: str) -> AccessToken:
     token = answer.get(name) if isinstance(answer, dict) else None
-    if not isinstance(token, str) or not token or not check_header_text(token):
+    if not isinstance(token, str) or not token or not is_header_text(token):
         raise answer_invalid(_PROVIDER, what, f"it holds no '{name}'")
     # Made by generateAccessToken, a token has the hour that was asked for.
     lifetime = answer.get("expires_in", _LIFETIME_S if name == "accessToken" else 0)

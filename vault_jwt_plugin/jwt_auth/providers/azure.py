@@ -21,7 +21,7 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     ProviderLogin,
     Settings,
     answer_invalid,
-    check_header_text,
+    is_header_text,
     text_list,
 )
 from vault_jwt_plugin.sdk import quoted
@@ -131,7 +131,7 @@ class Azure:
                 f"azure: no access token to call {_API} with; send one as "
                 "distributed_claim_access_token",
             )
-        if not check_header_text(access_token):
+        if not is_header_text(access_token):
             raise LoginDenied(
                 "provider_access_token",
                 "azure: distributed_claim_access_token must be visible ASCII characters",

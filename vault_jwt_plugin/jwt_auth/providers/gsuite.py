@@ -9,7 +9,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetch import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._base import (
@@ -23,7 +22,6 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
 )
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints, TokenSource
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsReader
-from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +108,7 @@ class GSuite:
         """
         if not self._fetch_user_info or not self._schemas:
             return {}
-        user = _user(login)
+        user = login.user_id(self.name)
         query = {
             "projection": "custom",
             "customFieldMask": self._schemas,
@@ -146,7 +144,7 @@ class GSuite:
         # By breadth, where Go goes by depth: so each group is reached by its shortest way, and
         # the result does not depend on the order of Google's answers.
         found: dict[str, None] = {}
-        nearest = [_user(login)]
+        nearest = [login.user_id(self.name)]
         with Calls(self.name, self._fetcher, trust=self._trust) as calls:
             for _ in range(self._depth + 1):
                 members, nearest = nearest, []
@@ -220,20 +218,3 @@ class GSuite:
 
 def _bearer(url: str, token: str) -> APIRequest:
     return APIRequest(url=url, headers={"Authorization": f"Bearer {token}"})
-
-
-def _user(login: ProviderLogin) -> str:
-    """The value of the user claim; a pointer even where the role takes it literally, as in Go."""
-    value = ClaimPath.of(login.user_claim).find(login.claims)
-    if isinstance(value, str) and value not in {"", ".", ".."}:
-        return value
-    # "" would list every group, "." and ".." are steps in a URL's path.
-    found = "a step of a path" if value in (".", "..") else kind_of(value)
-    raise LoginDenied(
-        "provider_user_id",
-        f"gsuite: claim {quoted(login.user_claim)} must be text that names the user, is "
-        f"{'missing' if value is None else found}",
-        claim=login.user_claim,
-        expected="text",
-        received="nothing" if value is None else kind_of(value),
-    )

@@ -10,7 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetch import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._base import (
@@ -20,7 +19,7 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     Settings,
     answer_invalid,
     check_count,
-    check_header_text,
+    is_header_text,
 )
 from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.sdk import quoted
@@ -72,7 +71,7 @@ class Okta:
             )
         if self._fetch and not self._token:
             raise settings.invalid("'api_token' is required when fetch_groups=true")
-        if not check_header_text(self._token):
+        if not is_header_text(self._token):
             raise settings.invalid("'api_token' must be visible ASCII characters")
         if self._cap < 0:
             raise settings.invalid("'groups_cap' must be >= 0")
@@ -95,23 +94,7 @@ class Okta:
         if not self._fetch or (listed and len(groups) < self._cap):
             # What can't be filtered is left for the check of the claim to name.
             return await self._filtered(groups) if self._filter and listed else claim
-        return await self._filtered(await self._ask(self._user_id(login)))
-
-    def _user_id(self, login: ProviderLogin) -> str:
-        name = self._user_id_claim or login.user_claim
-        value = ClaimPath.of(name).find(login.claims)
-        if isinstance(value, str) and value not in {"", ".", ".."}:
-            return value
-        # "." and ".." would be steps in the URL's path: "/api/v1/users/../groups" lists all groups.
-        found = "a step of a path" if value in (".", "..") else kind_of(value)
-        raise LoginDenied(
-            "provider_user_id",
-            f"okta: claim {quoted(name)} must be text that names the user, is "
-            f"{'missing' if value is None else found}",
-            claim=name,
-            expected="text",
-            received="nothing" if value is None else kind_of(value),
-        )
+        return await self._filtered(await self._ask(login.user_id(self.name, self._user_id_claim)))
 
     async def _ask(self, user_id: str) -> list[str]:
         url: str | None = f"{self._origin}/api/v1/users/{quote(user_id, safe='')}/groups"
