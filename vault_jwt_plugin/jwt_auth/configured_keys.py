@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.config import Config, KeySourceKind
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovery, fetch_key_set
+from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovered_keys, fetch_key_set
 from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.key_sources import KeySource, RefreshPolicy, StaticKeys
 from vault_jwt_plugin.jwt_auth.kubernetes import Pod, fetch_cluster_keys
@@ -24,7 +24,6 @@ from vault_jwt_plugin.sdk import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vault_jwt_plugin.jwt_auth.fetch import Fetcher
     from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
     from vault_jwt_plugin.jwt_auth.kubernetes import ClusterFetcher
 
@@ -132,18 +131,10 @@ def _loader(
                 fetcher, origin.url, trust=origin.trust, deadline_s=deadline_s
             )
         case OriginKind.DISCOVERY:
-            return lambda: _discovered(fetcher, origin, deadline_s)
+            return lambda: fetch_discovered_keys(
+                fetcher, origin.url, trust=origin.trust, deadline_s=deadline_s
+            )
         case OriginKind.KUBERNETES:
             return lambda: fetch_cluster_keys(
                 fetcher, pod, trust=config.trust, deadline_s=deadline_s
             )
-
-
-async def _discovered(fetcher: Fetcher, origin: Origin, deadline_s: float) -> FetchedKeys:
-    """The keys that an issuer's discovery document names, read anew each time: both may move."""
-    ends_at = time.monotonic() + deadline_s
-    discovery = await fetch_discovery(
-        fetcher, origin.url, trust=origin.trust, deadline_s=deadline_s
-    )
-    left_s = max(ends_at - time.monotonic(), 0.001)
-    return await fetch_key_set(fetcher, discovery.jwks_uri, trust=origin.trust, deadline_s=left_s)

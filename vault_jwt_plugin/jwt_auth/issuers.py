@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError, kind_of
 from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S, DISCOVERY_MAX_BYTES, KEY_SET_MAX_BYTES
@@ -95,22 +96,62 @@ async def fetch_discovery(
     document = await fetcher.get_json(
         url, trust=trust, deadline_s=deadline_s, max_bytes=DISCOVERY_MAX_BYTES
     )
+    members = discovery_members(document, url)
+    if members.get("issuer") != issuer:
+        raise fetch_error("issuer_mismatch", url, _mismatch(members, issuer))
+    jwks_uri = named_jwks_uri(members, url)
+    _check_jwks_uri(jwks_uri, url)
+    return Discovery(issuer=issuer, jwks_uri=jwks_uri)
+
+
+async def fetch_discovered_keys(
+    fetcher: Fetcher, issuer: str, *, trust: Trust, deadline_s: float = DEADLINE_S
+) -> FetchedKeys:
+    """Fetch the keys that an issuer's discovery document names, both anew: both may move.
+
+    Args:
+        fetcher: for the requests.
+        issuer: as for `fetch_discovery`.
+        trust: what both servers must show.
+        deadline_s: for all of it.
+
+    Raises:
+        FetchError: as `fetch_discovery` and `fetch_key_set`.
+    """
+    ends_at = time.monotonic() + deadline_s
+    discovery = await fetch_discovery(fetcher, issuer, trust=trust, deadline_s=deadline_s)
+    left_s = max(ends_at - time.monotonic(), 0.001)
+    return await fetch_key_set(fetcher, discovery.jwks_uri, trust=trust, deadline_s=left_s)
+
+
+def discovery_members(document: Document, url: str) -> dict[str, Any]:
+    """The members of a discovery document.
+
+    Raises:
+        FetchError: it is none (`not_discovery`).
+    """
     members = document.json
     if not isinstance(members, dict):
         raise fetch_error(
             "not_discovery", url, f"its answer must be a JSON object, is {kind_of(members)}"
         )
-    if members.get("issuer") != issuer:
-        raise fetch_error("issuer_mismatch", url, _mismatch(members, issuer))
+    return members
+
+
+def named_jwks_uri(members: dict[str, Any], url: str) -> str:
+    """Where a discovery document says that the keys are; no URL yet.
+
+    Raises:
+        FetchError: it does not say (`not_discovery`).
+    """
     jwks_uri = members.get("jwks_uri")
     if not isinstance(jwks_uri, str):
         received = kind_of(jwks_uri) if "jwks_uri" in members else "missing"
         raise fetch_error("not_discovery", url, f"its 'jwks_uri' must be text, is {received}")
-    _check_jwks_uri(jwks_uri, url)
-    return Discovery(issuer=issuer, jwks_uri=jwks_uri)
+    return jwks_uri
 
 
-def _mismatch(members: dict[str, object], issuer: str) -> str:
+def _mismatch(members: dict[str, Any], issuer: str) -> str:
     named = members.get("issuer")
     if not isinstance(named, str):
         received = kind_of(named) if "issuer" in members else "missing"

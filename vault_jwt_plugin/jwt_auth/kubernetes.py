@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from vault_jwt_plugin.jwt_auth.errors import FetchError, kind_of
+from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetch import (
     DEADLINE_S,
     DISCOVERY_MAX_BYTES,
@@ -28,7 +28,9 @@ from vault_jwt_plugin.jwt_auth.issuers import (
     WELL_KNOWN_PATH,
     FetchedKeys,
     Prober,
+    discovery_members,
     fetch_key_set,
+    named_jwks_uri,
     read_key_set,
 )
 from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
@@ -198,15 +200,7 @@ def where_keys_are(jwks_uri: str, cluster: Cluster) -> tuple[str, bool]:
 
 
 def _jwks_uri(discovery: Document, url: str) -> str:
-    members = discovery.json
-    if not isinstance(members, dict):
-        raise fetch_error(
-            "not_discovery", url, f"its answer must be a JSON object, is {kind_of(members)}"
-        )
-    jwks_uri = members.get("jwks_uri")
-    if not isinstance(jwks_uri, str):
-        received = kind_of(jwks_uri) if "jwks_uri" in members else "missing"
-        raise fetch_error("not_discovery", url, f"its 'jwks_uri' must be text, is {received}")
+    jwks_uri = named_jwks_uri(discovery_members(discovery, url), url)
     try:
         scheme = check_url(jwks_uri).scheme
     except FetchError:
