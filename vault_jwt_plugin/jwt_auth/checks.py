@@ -126,6 +126,18 @@ def _templates(role: Role) -> PolicyTemplates | None:
     return PolicyTemplates.parse(role.token_policies or ())
 
 
+def named_role(config: Config, sent: str) -> str:
+    """The name of the role that a login asks for, or else of the configuration's default one.
+
+    Raises:
+        LoginDenied: `role_missing`.
+    """
+    name = sent or config.default_role
+    if not name:
+        raise LoginDenied("role_missing", "missing role")
+    return name
+
+
 def open_token(
     compact: str, prepared: PreparedRole, connection: Connection | None
 ) -> UnverifiedToken:

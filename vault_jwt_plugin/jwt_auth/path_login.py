@@ -10,7 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.checks import grant, grant_enriched, open_token, verify
+from vault_jwt_plugin.jwt_auth.checks import (
+    grant,
+    grant_enriched,
+    named_role,
+    open_token,
+    verify,
+)
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
@@ -132,7 +138,7 @@ class LoginPath:
     def _login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
         config = self._configs.get_cached(STORAGE_KEY)
         if config is not None:
-            prepared = self._roles.get_cached(_role_name(config, data))
+            prepared = self._roles.get_cached(named_role(config, data["role"]))
             if prepared is not None:
                 return self._admit(request, data, config, prepared)
         return self._login_reading(request, data)
@@ -219,7 +225,7 @@ class LoginPath:
             config = await self._configs.get(STORAGE_KEY)
             if config is None:
                 raise LoginDenied("config_missing", "could not load configuration")
-            name = _role_name(config, data)
+            name = named_role(config, data["role"])
             # A name that no role can have is not asked for: hosts refuse some such keys as faults.
             # Nor is it forgotten: it may be what another kind of role is counted under.
             is_valid = valid_name(name)
@@ -251,7 +257,7 @@ class LoginPath:
         """
         config = self._configs.get_cached(STORAGE_KEY)
         if config is not None:
-            name = _role_name(config, data)
+            name = named_role(config, data["role"])
             if self._roles.get_cached(name) is not None:
                 return Response(data={"role": name})
         return self._resolve_reading(data)
@@ -308,13 +314,6 @@ class _Attempt:
         self.config = config
         self.request = request
         self.data = data
-
-
-def _role_name(config: Config, data: FieldData) -> str:
-    name: str = data["role"] or config.default_role
-    if not name:
-        raise LoginDenied("role_missing", "missing role")
-    return name
 
 
 def _renewed(auth: Auth, prepared: PreparedRole) -> Response:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vault_jwt_plugin.jwt_auth.cel import library
 from vault_jwt_plugin.jwt_auth.cel.evaluator import Evaluator
 from vault_jwt_plugin.jwt_auth.cel.prepared import counted_name
-from vault_jwt_plugin.jwt_auth.checks import check_token_sent, verify_claims
+from vault_jwt_plugin.jwt_auth.checks import check_token_sent, named_role, verify_claims
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jws import parse
@@ -129,7 +129,7 @@ class CELLoginPath:
     def _login(self, request: Request, data: FieldData) -> MaybeAwaitable[Response]:
         config = self._mount.configs.get_cached(STORAGE_KEY)
         if config is not None:
-            prepared = self._mount.cel_roles.get_cached(_role_name(config, data))
+            prepared = self._mount.cel_roles.get_cached(named_role(config, data["role"]))
             if prepared is not None:
                 return self._admit(request, data, config, prepared)
         return self._login_reading(request, data)
@@ -168,7 +168,7 @@ class CELLoginPath:
         config = await self._mount.configs.get(STORAGE_KEY)
         if config is None:
             raise LoginDenied("config_missing", "could not load configuration")
-        return config, _role_name(config, data)
+        return config, named_role(config, data["role"])
 
     async def _is_stored(self, name: str) -> bool:
         # A name that no role can have is not asked for: hosts refuse some such keys as faults.
@@ -323,10 +323,3 @@ async def _renew_either(
         return await cel(request)
     except InternalError as error:
         raise (unknown if error.code == "renew_role_unknown" else error) from None
-
-
-def _role_name(config: Config, data: FieldData) -> str:
-    name: str = data["role"] or config.default_role
-    if not name:
-        raise LoginDenied("role_missing", "missing role")
-    return name
