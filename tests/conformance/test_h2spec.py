@@ -1,7 +1,7 @@
 """h2spec against our server: every case passes, or is in the table below with its reason.
 
-The tool is built from `tests/hosts/h2spec` (see CONTRIBUTING.md); it is looked for in H2SPEC_BIN,
-on PATH, and in the cache of test hosts.
+The tool is built from `tests/hosts/h2spec`; it is looked for in H2SPEC_BIN, on PATH, and where
+`tests.hosts.tools` builds it.
 """
 
 import os
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.hosts import tools
+
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-CACHE = CACHE / "vault-jwt-plugin" / "hosts"
 
 # h2spec 2.2.1 has 145 cases in its three suites (generic, http2, hpack).
 CASES = 145
@@ -24,26 +24,19 @@ CASES = 145
 NOT_NEEDED: dict[str, str] = {}
 
 
-def pinned_version():
-    """The module version in tests/hosts/h2spec/go.mod."""
-    for line in (ROOT / "tests/hosts/h2spec/go.mod").read_text().splitlines():
-        if "summerwind/h2spec " in line:
-            return line.split()[1].removeprefix("v").removesuffix("+incompatible")
-    raise AssertionError("tests/hosts/h2spec/go.mod pins no h2spec")
-
-
 def h2spec():
     """The binary, or a skip that says how to get it."""
     if named := os.environ.get("H2SPEC_BIN"):
         return named
-    cached = [CACHE / f"h2spec-{pinned_version()}", CACHE / "h2spec"]
-    for found in (shutil.which("h2spec"), *(str(path) for path in cached if path.exists())):
-        if found:
-            return found
+    if found := shutil.which("h2spec"):
+        return found
+    built = tools.path("h2spec")
+    if built.exists():
+        return str(built)
     reason = (
         "h2spec NOT RUN: no binary in H2SPEC_BIN, on PATH or in the cache; "
         "scripts/test --hosts all builds it, or: cd tests/hosts/h2spec && "
-        f"go build -o {cached[0]} github.com/summerwind/h2spec/cmd/h2spec"
+        f"go build -o {built} github.com/summerwind/h2spec/cmd/h2spec"
     )
     pytest.skip(reason)
 
