@@ -8,6 +8,7 @@ import logging
 
 import pytest
 
+from tests.clock import Clock
 from tests.host.fakes import Host
 from tests.hosts.tokens import public_pem
 from vault_jwt_plugin.host.faults import FaultLog
@@ -26,14 +27,6 @@ from vault_jwt_plugin.sdk.log_limit import LINES_PER_WINDOW, WINDOW_S
 
 VIEW = RequestView(pb.Request(operation="update", path="login", id="req-1"), Operation.UPDATE)
 BROKEN = InternalError("stored role: it is broken", code="stored_role_broken")
-
-
-class Clock:
-    def __init__(self):
-        self.now = 50.0
-
-    def __call__(self):
-        return self.now
 
 
 def lines(caplog):

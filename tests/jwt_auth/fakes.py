@@ -1,4 +1,4 @@
-"""A fetcher and clocks that tests hold in their hands."""
+"""A fetcher that tests hold in their hands."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ from vault_jwt_plugin.jwt_auth.fetch import APIRequest, Document
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.trust import Trust
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class FakeFetcher:

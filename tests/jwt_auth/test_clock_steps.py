@@ -9,8 +9,8 @@ import asyncio
 
 import pytest
 
+from tests.clock import Clock
 from tests.jwt_auth import tokens
-from tests.jwt_auth.fakes import Clock
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from tests.clock import Clock
 from vault_jwt_plugin.jwt_auth.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.sdk.log_limit import LINES_PER_WINDOW, WINDOW_S
@@ -14,14 +15,6 @@ def logger():
     logger = logging.getLogger("test.denials")
     logger.setLevel(logging.INFO)
     return logger
-
-
-class Clock:
-    def __init__(self):
-        self.now = 50.0
-
-    def __call__(self):
-        return self.now
 
 
 def note(log, code, times=1):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.jwt_auth.fakes import Clock
+from tests.clock import Clock
 from tests.jwt_auth.test_stored_keys import JWK, ORIGIN, keys_of
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth import key_archive

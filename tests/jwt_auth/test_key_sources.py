@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.clock import Clock
+from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.tokens import private_key, public_jwk, public_pem
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.clock import Clock
 from tests.jwt_auth import tokens
 from tests.jwt_auth.certs import Authority
-from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.loopback import Server, answering, response
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk

@@ -7,8 +7,9 @@ import inspect
 
 import pytest
 
+from tests.clock import Clock
 from tests.jwt_auth import tokens
-from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.config import Config

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.jwt_auth.fakes import Clock, FakeFetcher
+from tests.clock import Clock
+from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.loopback import Server, answering
 from tests.jwt_auth.test_key_sources import DOWN, HEADER, UNKNOWN, URL, key_set, kids, last_code
 from tests.jwt_auth.test_stored_keys import keys_of

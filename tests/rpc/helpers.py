@@ -141,16 +141,6 @@ def resets(data):
     return [(f[2], int.from_bytes(f[3], "big")) for f in frames(data) if f[0] == RST]
 
 
-class Clock:
-    """Time that passes when told."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @contextlib.asynccontextmanager
 async def serving(methods, *, tls=None, limits=None, grace_s=1.0):
     """A server of ours on a unix socket; its path and itself."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.clock import Clock
 from tests.rpc.helpers import (
     ACK,
     CONTINUATION,
@@ -27,7 +28,6 @@ from tests.rpc.helpers import (
     TRAILERS,
     WINDOW,
     WITH_PRIORITY,
-    Clock,
     block,
     core,
     frame,

@@ -1,14 +1,7 @@
 from __future__ import annotations
 
+from tests.clock import Clock
 from vault_jwt_plugin.sdk.log_limit import LINES_PER_WINDOW, MAX_KINDS, WINDOW_S, LogLimit
-
-
-class Clock:
-    def __init__(self):
-        self.now = 50.0
-
-    def __call__(self):
-        return self.now
 
 
 class Log:
