@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import ssl
@@ -11,6 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
+
+from vault_jwt_plugin.jwt_auth.fetch import Document, HTTPFetcher
+from vault_jwt_plugin.jwt_auth.trust import Trust
 
 Script = Callable[[socket.socket, str], None]
 """Answers one connection: the socket (TLS already made) and the request line's target."""
@@ -28,6 +32,21 @@ def answering(body: Any, **kwargs: Any) -> Script:
     """Answer every request with this body: bytes, or JSON of anything else."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return lambda connection, _target: connection.sendall(response(raw, **kwargs))
+
+
+def fetched(url: str, *, ca_pem: str, deadline_s: float, max_bytes: int) -> Document:
+    """What a key source's fetcher makes of a URL."""
+
+    async def fetch() -> Document:
+        fetcher = HTTPFetcher()
+        try:
+            return await fetcher.get_json(
+                url, trust=Trust(ca_pem=ca_pem), deadline_s=deadline_s, max_bytes=max_bytes
+            )
+        finally:
+            fetcher.close()
+
+    return asyncio.run(fetch())
 
 
 class Server:

@@ -13,7 +13,7 @@ import zlib
 import pytest
 
 from tests.jwt_auth.certs import Authority
-from tests.jwt_auth.loopback import Server, answering, response
+from tests.jwt_auth.loopback import Server, answering, fetched, response
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetch import (
     DEADLINE_S,
@@ -37,16 +37,7 @@ def no_proxies(monkeypatch):
 
 
 def get(url, *, ca_pem=CA.pem, deadline_s=5.0, max_bytes=KEY_SET_MAX_BYTES):
-    async def fetch():
-        fetcher = HTTPFetcher()
-        try:
-            return await fetcher.get_json(
-                url, trust=Trust(ca_pem=ca_pem), deadline_s=deadline_s, max_bytes=max_bytes
-            )
-        finally:
-            fetcher.close()
-
-    return asyncio.run(fetch())
+    return fetched(url, ca_pem=ca_pem, deadline_s=deadline_s, max_bytes=max_bytes)
 
 
 def failure(url, **kwargs) -> FetchError:

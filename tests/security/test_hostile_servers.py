@@ -3,7 +3,6 @@ bounded time and memory."""
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import time
@@ -15,11 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.jwt_auth.certs import Authority
-from tests.jwt_auth.loopback import Server, answering, response
+from tests.jwt_auth.loopback import Server, answering, fetched, response
 from tests.jwt_auth.tokens import key_for, public_jwk
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
-from vault_jwt_plugin.jwt_auth.trust import Trust
 
 if TYPE_CHECKING:
     import socket
@@ -42,17 +39,7 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 def fetch(url: str, *, ca_pem: str = CA.pem) -> Any:
     """Fetch as a key source does."""
-
-    async def run() -> Any:
-        fetcher = HTTPFetcher()
-        try:
-            return await fetcher.get_json(
-                url, trust=Trust(ca_pem=ca_pem), deadline_s=DEADLINE_S, max_bytes=MAX_BYTES
-            )
-        finally:
-            fetcher.close()
-
-    return asyncio.run(run())
+    return fetched(url, ca_pem=ca_pem, deadline_s=DEADLINE_S, max_bytes=MAX_BYTES)
 
 
 def check_fails(script: Script, code: str, *, tls: bool = False, path: str = "/keys") -> FetchError:
