@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.goplugin.broker import Broker
 
-_SERVICE_NAMES = frozenset(
-    {"", "plugin"}
-)  # go-plugin `GRPCServiceName`, and the server as a whole.
+# The server as a whole, and go-plugin's `GRPCServiceName`.
+_SERVICE_NAMES = frozenset({"", "plugin"})
 _EMPTY = b""  # plugin.Empty has no fields.
 
 

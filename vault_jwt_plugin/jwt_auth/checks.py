@@ -119,9 +119,7 @@ class PreparedRole:
 def _templates(role: Role) -> PolicyTemplates | None:
     if not role.token_policies_template_claims:
         return None
-    from vault_jwt_plugin.jwt_auth.policy_templates import (
-        PolicyTemplates,
-    )
+    from vault_jwt_plugin.jwt_auth.policy_templates import PolicyTemplates
 
     return PolicyTemplates.parse(role.token_policies or ())
 

@@ -41,10 +41,11 @@ Verifier = Callable[[bytes, bytes], None]
 """Takes signature and signing input; raises InvalidSignature (cryptography) if they do not fit."""
 
 # JWK names of the curves, algorithm, bytes of one coordinate (RFC 7518 3.4).
-_CURVES = {"secp256r1": ("P-256", "ES256", 32), "secp384r1": ("P-384", "ES384", 48)} | {
-    "secp521r1": ("P-521", "ES512", 66)
+_CURVES = {
+    "secp256r1": ("P-256", "ES256", 32),
+    "secp384r1": ("P-384", "ES384", 48),
+    "secp521r1": ("P-521", "ES512", 66),
 }
-
 
 # Encodings of the points of order 8 and less, their sign bit cleared: with such a key a signature
 # of zeros verifies for many texts, so anybody could sign (libsodium's `has_small_order`).
@@ -227,9 +228,7 @@ def _rsa_schemes() -> dict[str, tuple[AsymmetricPadding, HashAlgorithm]]:
 def _ecdsa_verifier(key: EllipticCurvePublicKey, alg: str, size: int) -> Verifier:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-    from cryptography.hazmat.primitives.asymmetric.utils import (
-        encode_dss_signature,
-    )
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
     scheme = ECDSA(_hashes()[alg[2:]])
 

@@ -74,9 +74,7 @@ class Evaluator:
 
     def _threads(self) -> Executor:
         if self._executor is None:
-            from concurrent.futures import (
-                ThreadPoolExecutor,
-            )
+            from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="cel")
         return self._executor
