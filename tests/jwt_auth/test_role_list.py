@@ -63,6 +63,21 @@ def test_a_write_a_delete_and_an_invalidation_drop_them():
     asyncio.run(run())
 
 
+def test_it_is_answered_though_roles_are_written_all_the_time():
+    async def run() -> None:
+        async with Mounted({"role/a": b"{}"}) as mounted:
+            list_page = mounted.storage.list_page
+
+            async def overtaken(*args: Any, **options: Any) -> Any:
+                mounted.backend.invalidate_key("role/b")
+                return await list_page(*args, **options)
+
+            mounted.storage.list_page = overtaken
+            assert await names(mounted) == ["a"]
+
+    asyncio.run(run())
+
+
 def test_a_node_that_cannot_write_believes_them_for_a_second():
     async def run() -> None:
         async with Mounted({"role/a": b"{}"}) as mounted:

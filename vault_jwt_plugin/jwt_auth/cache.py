@@ -5,8 +5,7 @@ host each. Here a login whose config and role are known makes none. What keeps
 that safe:
 
 - Every write of ours, and every `InvalidateKey`, drops the entry. A read that was
-  under way then is of no use to anybody: it is neither kept nor given to those who
-  wait for it, who read again.
+  under way then is not kept, and no login is decided by it.
 - Only where this node can write (so every write passes through it) do entries
   live until dropped. Elsewhere `InvalidateKey` is best effort, so they are read
   again after `MAX_AGE_S`.
@@ -157,9 +156,20 @@ class Cache(Generic[T]):
         no longer than its value would be believed: what the host saw when it began may
         have changed since.
 
+        What is dropped meanwhile the caller may get all the same; see `get_current`.
+
         Raises:
             StorageError: the host's storage failed.
             InternalError: what is stored can't be understood.
+        """
+        value = self.get_cached(name)
+        return await asyncio.shield(self._begin(name).task) if value is None else value
+
+    async def get_current(self, name: str) -> T | None:
+        """As `get`, but read again if it is dropped meanwhile: who decides by it needs that.
+
+        Raises:
+            StorageError, InternalError: as `get`.
             LoginDenied: `changed_meanwhile`: it was dropped again and again while it was read.
         """
         for _ in range(MAX_READS):

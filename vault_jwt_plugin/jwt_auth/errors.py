@@ -91,10 +91,10 @@ class FetchError(UserError):
 
 
 def changed_meanwhile() -> LoginDenied:
-    """The denial of a login whose config or role changed each time that it waited for others."""
+    """The denial of who waits for others, when config or role have changed each time."""
     return LoginDenied(
         "changed_meanwhile",
-        "the configuration or the role was changed again and again during this login; log in again",
+        "the configuration or the role was changed again and again meanwhile; try again",
     )
 
 

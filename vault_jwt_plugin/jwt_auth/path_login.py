@@ -222,14 +222,14 @@ class LoginPath:
         """The checks that config and role are there, reading what is not known."""
 
         async def read() -> tuple[Config, PreparedRole]:
-            config = await self._configs.get(STORAGE_KEY)
+            config = await self._configs.get_current(STORAGE_KEY)
             if config is None:
                 raise LoginDenied("config_missing", "could not load configuration")
             name = named_role(config, data["role"])
             # A name that no role can have is not asked for: hosts refuse some such keys as faults.
             # Nor is it forgotten: it may be what another kind of role is counted under.
             is_valid = valid_name(name)
-            prepared = await self._roles.get(name) if is_valid else None
+            prepared = await self._roles.get_current(name) if is_valid else None
             if prepared is None:
                 if is_valid:
                     self._counters.forget_role(name)
@@ -294,7 +294,7 @@ class LoginPath:
         return self._renew_reading(auth, name)
 
     async def _renew_reading(self, auth: Auth, name: str) -> Response:
-        prepared = await self._roles.get(name) if valid_name(name) else None
+        prepared = await self._roles.get_current(name) if valid_name(name) else None
         if prepared is None:
             raise InternalError(
                 f"role {quoted(name)} does not exist during renewal", code="renew_role_unknown"

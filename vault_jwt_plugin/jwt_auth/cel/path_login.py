@@ -156,7 +156,7 @@ class CELLoginPath:
             # Callers who are not logged in can't have the library loaded by a made-up name.
             if not library.is_loaded() and await self._is_stored(name):
                 await self._engine().ready()
-            prepared = await self._mount.cel_roles.get(name) if valid_name(name) else None
+            prepared = await self._mount.cel_roles.get_current(name) if valid_name(name) else None
             if prepared is None:
                 raise self._unknown(name)
             return config, prepared
@@ -165,7 +165,7 @@ class CELLoginPath:
 
     async def _named(self, data: FieldData) -> tuple[Config, str]:
         """The checks that there is a config, and a name of a role."""
-        config = await self._mount.configs.get(STORAGE_KEY)
+        config = await self._mount.configs.get_current(STORAGE_KEY)
         if config is None:
             raise LoginDenied("config_missing", "could not load configuration")
         return config, named_role(config, data["role"])
