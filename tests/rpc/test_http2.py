@@ -702,6 +702,20 @@ def test_floods(limit, data, reason):
     fails(server, data, ErrorCode.ENHANCE_YOUR_CALM, reason)
 
 
+@pytest.mark.parametrize("client", [True, False])
+def test_a_stream_whose_reset_is_one_too_many_is_there_to_be_failed(client):
+    connection, recorder = core(client=client, max_resets_per_interval=1)
+    if client:
+        for _ in range(2):
+            connection.send_headers(connection.open_stream(), REQUEST)
+    else:
+        connection.receive_data(request(1) + request(3))
+    reset = b"".join(frame(RST, 0, stream_id, number(8)) for stream_id in (1, 3))
+    fails(connection, reset, ErrorCode.ENHANCE_YOUR_CALM, "too many RST_STREAM frames")
+    assert recorder.named("reset") == [("reset", 1, 8)]
+    assert [stream.id for stream in connection.open_streams] == [3]
+
+
 def test_continuation_floods():
     server, _ = core(max_continuations=3)
     head = frame(HEADERS, 0, 1, b"")

@@ -82,8 +82,9 @@ class ControlFrames(SendingHalf):
         code = _frames.parse_number(payload, "RST_STREAM")
         if self._is_idle(stream_id):
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-        stream = self._streams.pop(stream_id, None)
+        # While the stream is there: whoever waits for it learns that the connection ends.
         self._floods.count("RST_STREAM frames", self._limits.max_resets_per_interval)
+        stream = self._streams.pop(stream_id, None)
         if stream is not None:
             self._discard(stream)
             self._listener.stream_reset(stream, code)
