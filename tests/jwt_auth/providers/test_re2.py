@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,11 @@ def test_without_the_library(monkeypatch):
     with pytest.raises(PatternError) as caught:
         Pattern("a")
     assert str(caught.value) == "patterns need the library google-re2, which is missing"
+
+
+def test_the_library_keeps_no_pattern_that_nobody_uses():
+    Pattern("(a.{300}z|b)").matches("ab" * 500)
+    assert re2._Regexp._make.cache_info().currsize == 0
 
 
 def test_text_that_is_no_unicode_and_text_that_c_would_cut():

@@ -45,6 +45,8 @@ class Pattern:
             self._search = re2.compile(_utf8(text), options).search
         except re2.error as error:
             raise PatternError(error.args[0].decode("utf-8", "replace")) from None
+        # It remembers 128 patterns, each with its states: of those nobody uses any more, too.
+        re2.purge()
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches anywhere in the text (`MatchString`)."""
