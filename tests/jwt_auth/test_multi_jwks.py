@@ -267,18 +267,23 @@ def test_a_token_waits_for_every_set_that_may_have_its_key():
                 URL_A: {"keys": [*sets[URL_A]["keys"], tokens.public_jwk(new, kid="2")]},
                 URL_B: {"keys": [tokens.public_jwk(new, kid="1")]},
             }
-            first_answered = asyncio.Event()
-            get_json = mount.fetcher.get_json
+            source = mount.backend._mount._keys[1]
+            get_json, refetch_for = mount.fetcher.get_json, source.refetch_for
+            other_tried, asked = asyncio.Event(), 0
 
             async def ordered(url, **options):
                 if url == URL_B:
-                    await first_answered.wait()
-                answer = await get_json(url, **options)
-                if url == URL_A:
-                    asyncio.get_running_loop().call_later(0.05, first_answered.set)
-                return answer
+                    await other_tried.wait()
+                return await get_json(url, **options)
 
-            mount.fetcher.get_json = ordered
+            async def counted(header):
+                nonlocal asked
+                asked += 1
+                if asked == 2:
+                    other_tried.set()
+                return await refetch_for(header)
+
+            mount.fetcher.get_json, source.refetch_for = ordered, counted
             granted = await mount.login(tokens.token(CLAIMS, key=new, header={"kid": "1"}))
             assert granted.auth.policies == ("webapps",)
 

@@ -162,9 +162,9 @@ async def serving(methods, *, tls=None, limits=None, grace_s=1.0):
 
 async def all_lost(server):
     """Until the server has no connection."""
-    async with asyncio.timeout(10):
-        while server._links:  # noqa: ASYNC110 - a server tells nobody
-            await asyncio.sleep(0.005)
+    if server._links:
+        server._all_lost = asyncio.get_running_loop().create_future()
+        await asyncio.wait_for(server._all_lost, 10)
 
 
 async def connect(path, *, tls=None, limits=None, timeout_s=5.0):
