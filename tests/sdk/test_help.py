@@ -19,7 +19,7 @@ from vault_jwt_plugin.sdk import (
     jsonutil,
     openapi,
 )
-from vault_jwt_plugin.sdk.openapi import UnsupportedPatternError, expand
+from vault_jwt_plugin.sdk.path_templates import UnsupportedPatternError, expand
 from vault_jwt_plugin.sdk.testing import FakeRequest, make_context
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from vault_jwt_plugin.sdk.path_templates import UnsupportedPatternError, expand
 from vault_jwt_plugin.sdk.request import Operation
 
 if TYPE_CHECKING:
@@ -35,16 +36,8 @@ _LIST_SCHEMA = {
     "type": "object",
     "properties": {"keys": {"type": "array", "items": {"type": "string"}}},
 }
-_TOKEN = re.compile(
-    r"\(\?P<(?P<group>\w+)>|\((?:\?:)?(?P<open>)|(?P<close>\))|(?P<bar>\|)|(?P<quest>\?)"
-    r"|\\(?P<escaped>\W)|(?P<anchor>[\^$])|(?P<literal>[\w/-])"
-)
 _PATH_FIELD = re.compile(r"{(\w+)}")
 _NON_WORD = re.compile(r"\W+", re.ASCII)
-
-
-class UnsupportedPatternError(ValueError):
-    """A pattern that has no OpenAPI form, such as a character class outside a named group."""
 
 
 def document(
@@ -295,108 +288,3 @@ def _special_parts(parts: Sequence[str], pattern: Sequence[str]) -> bool:
         if wanted != part:
             return False
     return len(parts) == len(pattern)
-
-
-def expand(pattern: str) -> tuple[list[str], frozenset[str]]:
-    """A pattern's OpenAPI templates: one per choice that `?` and `|` leave open.
-
-    A named group becomes `{name}`. A template that only differs by an optional
-    slash at its end is dropped (Go `expandPattern`).
-
-    Returns:
-        The templates, and the names of all named groups.
-
-    Raises:
-        UnsupportedPatternError: something else than literals, groups, `?` and `|`
-            outside a named group.
-    """
-    parser = _PatternParser(pattern)
-    templates = parser.alternatives(top=True)
-    unique = dict.fromkeys(
-        text for text, slash_at in templates if slash_at is None or slash_at != len(text)
-    )
-    return list(unique), frozenset(parser.captures)
-
-
-# A template under construction, and its length after an optional slash was added to it.
-_Part = tuple[str, "int | None"]
-
-
-class _PatternParser:
-    """Recursive descent over the few operators that a path's pattern needs."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self._at = 0
-        self.captures: set[str] = set()
-
-    def alternatives(self, *, top: bool = False) -> list[_Part]:
-        """Read up to the group's end, or the pattern's."""
-        results: list[_Part] = []
-        current: list[_Part] = [("", None)]
-        while self._at < len(self._pattern):
-            match = _TOKEN.match(self._pattern, self._at)
-            if match is None:
-                raise UnsupportedPatternError(self._pattern)
-            self._at = match.end()
-            kind = match.lastgroup
-            if kind == "bar":
-                results += current
-                current = [("", None)]
-            elif kind == "close" and not top:
-                return results + current
-            elif kind in ("close", "quest"):
-                raise UnsupportedPatternError(self._pattern)
-            elif kind != "anchor":
-                current = _join(current, self._optional(self._piece(match)))
-        if not top:
-            raise UnsupportedPatternError(self._pattern)
-        return results + current
-
-    def _piece(self, match: re.Match[str]) -> list[_Part]:
-        name = match.group("group")
-        if name is not None:
-            self._skip_group()
-            self.captures.add(name)
-            return [(f"{{{name}}}", None)]
-        if match.group("open") is not None:
-            return self.alternatives()
-        return [(match.group("escaped") or match.group("literal"), None)]
-
-    def _optional(self, piece: list[_Part]) -> list[_Part]:
-        following = self._pattern[self._at : self._at + 1]
-        if following == "?":
-            self._at += 1
-            with_slash: list[_Part] = [("/", 1)]
-            return [("", None), *(with_slash if piece == [("/", None)] else piece)]
-        if following in ("*", "+", "{"):
-            raise UnsupportedPatternError(self._pattern)
-        return piece
-
-    def _skip_group(self) -> None:
-        """Pass the inside of a named group: it never shows in a template."""
-        depth = 1
-        in_class = False
-        while depth:
-            if self._at >= len(self._pattern):
-                raise UnsupportedPatternError(self._pattern)
-            char = self._pattern[self._at]
-            self._at += 2 if char == "\\" else 1
-            if in_class:
-                in_class = char != "]"
-            elif char == "[":
-                in_class = True
-            elif char in "()":
-                depth += 1 if char == "(" else -1
-
-
-def _join(heads: list[_Part], tails: list[_Part]) -> list[_Part]:
-    return [
-        (head + tail, slash_at if not tail else _moved(tail_slash, len(head)))
-        for tail, tail_slash in tails
-        for head, slash_at in heads
-    ]
-
-
-def _moved(slash_at: int | None, by: int) -> int | None:
-    return None if slash_at is None else slash_at + by
