@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.fuzz.target import check
-from vault_jwt_plugin.jwt_auth import strict_json
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetch import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.kubernetes import Pod
 from vault_jwt_plugin.jwt_auth.urls import fetch_error
 

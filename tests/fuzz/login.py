@@ -15,7 +15,7 @@ from tests.fuzz.keys import key_for
 from tests.fuzz.target import Kept, Target, check, run_async
 from tests.jwt_auth import tokens
 from tests.jwt_auth.mounted import Mounted
-from vault_jwt_plugin.jwt_auth.jws import ALGORITHMS, MAX_TOKEN_CHARS
+from vault_jwt_plugin.jwt_auth.jose.jws import ALGORITHMS, MAX_TOKEN_CHARS
 from vault_jwt_plugin.sdk import Operation, PermissionDenied, UserError
 
 if TYPE_CHECKING:

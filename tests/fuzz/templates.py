@@ -8,8 +8,8 @@ import unicodedata
 from tests.fuzz import mutation
 from tests.fuzz.login import CLAIMS
 from tests.fuzz.target import Target, check
-from vault_jwt_plugin.jwt_auth import strict_json
-from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+from vault_jwt_plugin.jwt_auth.jose import strict_json
+from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.policy_templates import (
     PolicyTemplates,
     TemplateError,

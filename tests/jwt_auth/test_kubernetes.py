@@ -19,7 +19,7 @@ from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source, origins
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
-from vault_jwt_plugin.jwt_auth.jws import JoseHeader
+from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.kubernetes import (
     MAX_FILE_BYTES,
     Cluster,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
-from vault_jwt_plugin.jwt_auth.jwks import UnusableKey, parse_key_set
+from vault_jwt_plugin.jwt_auth.jose.jwks import UnusableKey, parse_key_set
 from vault_jwt_plugin.jwt_auth.stored_keys import (
     MAX_ENTRY_BYTES,
     Origin,

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import pytest
 
 from tests.jwt_auth.tokens import NOW, b64url, key_for, public_jwk, raw_token, token
 from tests.security.issuing import CLAIMS, check_denied, check_granted, on_every_path
-from vault_jwt_plugin.jwt_auth.jws import ALGORITHMS
+from vault_jwt_plugin.jwt_auth.jose.jws import ALGORITHMS
 
 ROLE: dict[str, Any] = {"bound_audiences": "vault"}
 GOOD = token(dict(CLAIMS))

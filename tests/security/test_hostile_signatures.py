@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tests.jwt_auth import tokens
 from tests.jwt_auth.tokens import b64url, key_for, public_jwk, public_pem, sign, unb64url
 from tests.security.issuing import CLAIMS, NATIVE, check_denied, check_granted, on_every_path
-from vault_jwt_plugin.jwt_auth.jws import ALGORITHMS
+from vault_jwt_plugin.jwt_auth.jose.jws import ALGORITHMS
 
 ROLE: dict[str, Any] = {"bound_audiences": "vault"}
 PAYLOAD = b64url(json.dumps(dict(CLAIMS)).encode())

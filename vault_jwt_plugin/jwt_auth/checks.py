@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 from vault_jwt_plugin.jwt_auth.claims import BoundClaim, ClaimPath, compile_bound_claims
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
 from vault_jwt_plugin.jwt_auth.identity import alias_name, group_aliases, mapped_metadata
-from vault_jwt_plugin.jwt_auth.jws import (
+from vault_jwt_plugin.jwt_auth.jose.jws import (
     ALGORITHMS,
     UnverifiedToken,
     VerifiedClaims,
     decode_claims,
     parse,
 )
-from vault_jwt_plugin.jwt_auth.keys import VerificationKey, verify_signature
+from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, verify_signature
 from vault_jwt_plugin.jwt_auth.registered import (
     check_bound_audience,
     check_claim_names,

@@ -17,7 +17,7 @@ from vault_jwt_plugin.sdk.text import quoted
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 
 
 MAX_GLOB_WORK = 16 * 1024 * 1024

@@ -19,9 +19,9 @@ from vault_jwt_plugin.jwt_auth.config import (
     listed,
 )
 from vault_jwt_plugin.jwt_auth.errors import FetchError
+from vault_jwt_plugin.jwt_auth.jose.jws import ALGORITHMS
+from vault_jwt_plugin.jwt_auth.jose.keys import parse_public_key_pem
 from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
-from vault_jwt_plugin.jwt_auth.jws import ALGORITHMS
-from vault_jwt_plugin.jwt_auth.keys import parse_public_key_pem
 from vault_jwt_plugin.sdk import NS_PER_S, InternalError, UserError, quoted
 
 if TYPE_CHECKING:

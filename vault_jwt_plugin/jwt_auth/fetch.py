@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from vault_jwt_plugin.jwt_auth import strict_json
+from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:

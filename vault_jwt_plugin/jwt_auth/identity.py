@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vault_jwt_plugin.jwt_auth.claims import ClaimPath
-    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 
 
 def alias_name(claims: VerifiedClaims, user_claim: ClaimPath) -> str:

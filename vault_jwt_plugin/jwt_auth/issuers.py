@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError, kind_of
 from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S, DISCOVERY_MAX_BYTES, KEY_SET_MAX_BYTES
-from vault_jwt_plugin.jwt_auth.jwks import KeySet, NotAKeySetError, parse_key_set
+from vault_jwt_plugin.jwt_auth.jose.jwks import KeySet, NotAKeySetError, parse_key_set
 from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:

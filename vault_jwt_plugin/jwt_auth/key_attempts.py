@@ -12,9 +12,9 @@ from vault_jwt_plugin.jwt_auth.key_sources import REFETCHABLE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vault_jwt_plugin.jwt_auth.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.key_sources import KeySource
-    from vault_jwt_plugin.jwt_auth.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.waiting import WaitingRoom
     from vault_jwt_plugin.sdk import MaybeAwaitable, Request
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S
-from vault_jwt_plugin.jwt_auth.keys import VerificationKey, parse_public_key_pem
+from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, parse_public_key_pem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vault_jwt_plugin.jwt_auth.errors import FetchError
-    from vault_jwt_plugin.jwt_auth.jwks import UnusableKey
-    from vault_jwt_plugin.jwt_auth.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.jose.jwks import UnusableKey
+    from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
     from vault_jwt_plugin.jwt_auth.stored_keys import StoredKeys
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 

@@ -16,9 +16,9 @@ from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
-    from vault_jwt_plugin.jwt_auth.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
-    from vault_jwt_plugin.jwt_auth.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 

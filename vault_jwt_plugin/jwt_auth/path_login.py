@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.checks import PreparedRole
     from vault_jwt_plugin.jwt_auth.config import Config
     from vault_jwt_plugin.jwt_auth.denials import DenialLog
-    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider, Provider
     from vault_jwt_plugin.sdk import MaybeAwaitable

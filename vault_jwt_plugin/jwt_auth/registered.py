@@ -9,7 +9,7 @@ from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 
 REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 """RFC 7519 4.1."""

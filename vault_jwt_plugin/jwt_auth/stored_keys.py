@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
-from vault_jwt_plugin.jwt_auth.jwks import KeySet, NotAKeySetError, UnusableKey, parse_key_set
+from vault_jwt_plugin.jwt_auth.jose.jwks import KeySet, NotAKeySetError, UnusableKey, parse_key_set
 from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import jsonutil
 

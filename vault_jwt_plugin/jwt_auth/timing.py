@@ -14,7 +14,7 @@ from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.sdk import NS_PER_S
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 
 DEFAULT_LEEWAY_S = 150
 """What an expiration or not-before leeway of 0 means, in seconds."""

@@ -10,7 +10,7 @@ from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetch import APIRequest
-from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.providers import PROVIDERS, build_provider, readable_settings
 from vault_jwt_plugin.jwt_auth.providers._base import (
     LOGIN_DEADLINE_S,

@@ -16,7 +16,7 @@ from vault_jwt_plugin.jwt_auth.cel.prepared import counted_name
 from vault_jwt_plugin.jwt_auth.checks import check_token_sent, named_role, verify_claims
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.jws import parse
+from vault_jwt_plugin.jwt_auth.jose.jws import parse
 from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
 from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.cel.program import CELEngine
     from vault_jwt_plugin.jwt_auth.config import Config
     from vault_jwt_plugin.jwt_auth.denials import DenialLog
-    from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.sdk import MaybeAwaitable
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S
-from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.sdk import UserError, quoted
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.jws import VerifiedClaims
+from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.providers._base import (
     Checker,
     GroupsFetcher,

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.jwt_auth.tokens import b64url, token, unb64url
-from vault_jwt_plugin.jwt_auth import jws
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.jwks import parse_key_set
-from vault_jwt_plugin.jwt_auth.jws import JoseHeader, decode_base64url, decode_claims, parse
-from vault_jwt_plugin.jwt_auth.keys import verify_signature
+from vault_jwt_plugin.jwt_auth.jose import jws
+from vault_jwt_plugin.jwt_auth.jose.jwks import parse_key_set
+from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader, decode_base64url, decode_claims, parse
+from vault_jwt_plugin.jwt_auth.jose.keys import verify_signature
 
 VECTORS = json.loads((Path(__file__).parent / "fixtures" / "rfc_jws.json").read_text())
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NewType
 
-from vault_jwt_plugin.jwt_auth import strict_json
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.jose import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

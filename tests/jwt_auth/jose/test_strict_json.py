@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_jwt_plugin.jwt_auth import strict_json
-from vault_jwt_plugin.jwt_auth.strict_json import StrictJSONError, loads
+from vault_jwt_plugin.jwt_auth.jose import strict_json
+from vault_jwt_plugin.jwt_auth.jose.strict_json import StrictJSONError, loads
 
 
 @pytest.mark.parametrize(

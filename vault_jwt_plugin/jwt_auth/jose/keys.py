@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
-    from vault_jwt_plugin.jwt_auth.jws import JoseHeader, UnverifiedToken
+    from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader, UnverifiedToken
 
 MIN_RSA_BITS = 1024
 """Smallest RSA modulus, as Go's crypto/rsa since 1.24."""

@@ -9,15 +9,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
 from tests.jwt_auth.tokens import b64url, key_for, private_key, public_jwk, token
-from vault_jwt_plugin.jwt_auth.jwks import (
+from vault_jwt_plugin.jwt_auth.jose.jwks import (
     MAX_KEYS,
     KeySet,
     NotAKeySetError,
     UnusableKey,
     parse_key_set,
 )
-from vault_jwt_plugin.jwt_auth.jws import parse
-from vault_jwt_plugin.jwt_auth.keys import verify_signature
+from vault_jwt_plugin.jwt_auth.jose.jws import parse
+from vault_jwt_plugin.jwt_auth.jose.keys import verify_signature
 
 RFC = json.loads((Path(__file__).parent / "fixtures" / "rfc_jwks.json").read_text())
 RSA = public_jwk(key_for("RS256"))

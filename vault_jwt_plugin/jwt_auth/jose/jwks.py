@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vault_jwt_plugin.jwt_auth.errors import kind_of
-from vault_jwt_plugin.jwt_auth.jws import decode_base64url
-from vault_jwt_plugin.jwt_auth.keys import (
+from vault_jwt_plugin.jwt_auth.jose.jws import decode_base64url
+from vault_jwt_plugin.jwt_auth.jose.keys import (
     MAX_RSA_BITS,
     UnusableKeyError,
     VerificationKey,

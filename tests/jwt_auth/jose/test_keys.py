@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, padding, rsa
 
 from tests.jwt_auth.certs import self_signed
 from tests.jwt_auth.tokens import b64url, key_for, private_key, public_pem, sign, token
-from vault_jwt_plugin.jwt_auth import jws
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, PublicKeyError
-from vault_jwt_plugin.jwt_auth.jws import JoseHeader, parse
-from vault_jwt_plugin.jwt_auth.keys import (
+from vault_jwt_plugin.jwt_auth.jose import jws
+from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader, parse
+from vault_jwt_plugin.jwt_auth.jose.keys import (
     UnusableKeyError,
     VerificationKey,
     from_public_key,
