@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from tests.fuzz.target import check
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.kubernetes import Pod
-from vault_jwt_plugin.jwt_auth.urls import fetch_error
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 URL = "https://issuer.example/keys"
 ISSUER = "https://issuer.example"

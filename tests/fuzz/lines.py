@@ -16,12 +16,12 @@ from tests.fuzz.target import Target, check
 from vault_jwt_plugin.jwt_auth._mail_address import is_mail_address
 from vault_jwt_plugin.jwt_auth.claims import ClaimPath, glob_matches
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import max_age_s
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import max_age_s
+from vault_jwt_plugin.jwt_auth.fetching.urls import check_url
 from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims, decode_base64url
 from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.jwt_auth.providers.okta import next_link
-from vault_jwt_plugin.jwt_auth.urls import check_url
 from vault_jwt_plugin.rpc import decode_binary, encode_binary, framing
 from vault_jwt_plugin.sdk import coercion, jsonutil
 from vault_jwt_plugin.sdk.cidr import CIDRError, CIDRSet, parse_cidrs

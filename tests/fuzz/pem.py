@@ -16,11 +16,11 @@ from tests.fuzz.target import Target, check
 from tests.jwt_auth import tokens
 from tests.jwt_auth.certs import Authority
 from vault_jwt_plugin.jwt_auth.errors import PublicKeyError
+from vault_jwt_plugin.jwt_auth.fetching.certificates import PeerRefusedError, check_extensions
+from vault_jwt_plugin.jwt_auth.fetching.trust import BadCAError, Trust, client_context
 from vault_jwt_plugin.jwt_auth.jose.keys import parse_public_key_pem
-from vault_jwt_plugin.jwt_auth.peer import PeerRefusedError, check_extensions
 from vault_jwt_plugin.jwt_auth.providers import ProviderError
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import parse_credentials
-from vault_jwt_plugin.jwt_auth.trust import BadCAError, Trust, client_context
 
 
 def _pem(data: bytes) -> None:

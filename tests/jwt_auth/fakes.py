@@ -8,10 +8,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, Document
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 
 class FakeFetcher:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from vault_jwt_plugin.jwt_auth.fetch import Document, HTTPFetcher
-from vault_jwt_plugin.jwt_auth.trust import Trust
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document, HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 Script = Callable[[socket.socket, str], None]
 """Answers one connection: the socket (TLS already made) and the request line's target."""

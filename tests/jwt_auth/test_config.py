@@ -13,7 +13,7 @@ from vault_jwt_plugin.jwt_auth.config import (
     StoredConfigError,
     listed,
 )
-from vault_jwt_plugin.jwt_auth.trust import Trust
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.sdk import FieldData, by_name
 
 READ_EMPTY = {

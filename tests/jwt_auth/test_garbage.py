@@ -15,8 +15,8 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.loopback import Server, answering
 from tests.jwt_auth.mounted import CLAIMS, Mounted
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
-from vault_jwt_plugin.jwt_auth.trust import Trust
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.sdk import LogicalError
 
 TIMES = 20

@@ -14,6 +14,7 @@ from tests.jwt_auth.tokens import private_key, public_jwk, public_pem
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, PublicKeyError
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.key_sources import (
     RefreshPolicy,
@@ -21,7 +22,6 @@ from vault_jwt_plugin.jwt_auth.key_sources import (
 )
 from vault_jwt_plugin.jwt_auth.kubernetes import Pod
 from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
-from vault_jwt_plugin.jwt_auth.trust import Trust
 
 URL = "https://issuer/keys"
 HEADER = JoseHeader(alg="ES256", kid="a")

@@ -18,7 +18,8 @@ from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source, origins
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.kubernetes import (
     MAX_FILE_BYTES,
@@ -28,7 +29,6 @@ from vault_jwt_plugin.jwt_auth.kubernetes import (
     fetch_cluster_keys,
     where_keys_are,
 )
-from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import InternalError, Operation, UserError
 
 API = "https://10.96.0.1:443"

@@ -18,7 +18,7 @@ from vault_jwt_plugin.jwt_auth import remote_keys
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.key_sources import RefreshPolicy
 from vault_jwt_plugin.jwt_auth.remote_keys import MAX_WAITING, PATIENCE_S
 

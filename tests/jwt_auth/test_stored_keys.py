@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.jwt_auth.tokens import private_key, public_jwk
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
 from vault_jwt_plugin.jwt_auth.jose.jwks import UnusableKey, parse_key_set
 from vault_jwt_plugin.jwt_auth.stored_keys import (
@@ -16,7 +17,6 @@ from vault_jwt_plugin.jwt_auth.stored_keys import (
     StoredKeys,
     StoredKeysError,
 )
-from vault_jwt_plugin.jwt_auth.trust import Trust
 
 ORIGIN = Origin(kind=OriginKind.JWKS, url="https://issuer/keys", trust=Trust(ca_pem="CA"))
 JWK = public_jwk(private_key("ES256"), kid="a")

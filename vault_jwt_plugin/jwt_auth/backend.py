@@ -13,7 +13,7 @@ from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.denials import DenialLog
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.kubernetes import ClusterFetcher, ClusterProber, Pod
 from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.path_config import ConfigPath

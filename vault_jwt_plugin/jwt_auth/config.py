@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.providers import readable_settings
-from vault_jwt_plugin.jwt_auth.trust import Trust
 from vault_jwt_plugin.sdk import (
     OPENBAO_ONLY,
     VAULT_ONLY,

@@ -27,8 +27,8 @@ from vault_jwt_plugin.sdk import NS_PER_S, InternalError, UserError, quoted
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
     from vault_jwt_plugin.jwt_auth.jwks_pairs import JWKSPair
-    from vault_jwt_plugin.jwt_auth.trust import Trust
 
 _WELL_KNOWN = ".well-known/openid-configuration"
 _SOURCES = ("jwt_validation_pubkeys", "jwks_url", "jwks_pairs", "oidc_discovery_url")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.config import Config, KeySourceKind
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.fetching.urls import shown
 from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovered_keys, fetch_key_set
 from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.key_sources import KeySource, RefreshPolicy, StaticKeys
@@ -18,7 +19,6 @@ from vault_jwt_plugin.jwt_auth.kubernetes import Pod, fetch_cluster_keys
 from vault_jwt_plugin.jwt_auth.multi_jwks import MultiKeys
 from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
 from vault_jwt_plugin.jwt_auth.stored_keys import Origin, OriginKind
-from vault_jwt_plugin.jwt_auth.urls import shown
 from vault_jwt_plugin.sdk import NS_PER_S
 
 if TYPE_CHECKING:

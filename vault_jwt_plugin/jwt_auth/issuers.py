@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError, kind_of
-from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S, DISCOVERY_MAX_BYTES, KEY_SET_MAX_BYTES
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
+    DEADLINE_S,
+    DISCOVERY_MAX_BYTES,
+    KEY_SET_MAX_BYTES,
+)
+from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.jose.jwks import KeySet, NotAKeySetError, parse_key_set
-from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.fetch import Document, Fetcher
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document, Fetcher
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 WELL_KNOWN_PATH = "/.well-known/openid-configuration"
 """OIDC Discovery 4."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
 from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, parse_public_key_pem
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import (
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
     DEADLINE_S,
     DISCOVERY_MAX_BYTES,
     KEY_SET_MAX_BYTES,
@@ -24,6 +24,7 @@ from vault_jwt_plugin.jwt_auth.fetch import (
     APIRequest,
     Fetcher,
 )
+from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.issuers import (
     WELL_KNOWN_PATH,
     FetchedKeys,
@@ -33,13 +34,12 @@ from vault_jwt_plugin.jwt_auth.issuers import (
     named_jwks_uri,
     read_key_set,
 )
-from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.fetch import Document
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts a pod's token and its cluster's CA."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vault_jwt_plugin.jwt_auth.config_checks import Prober
-    from vault_jwt_plugin.jwt_auth.fetch import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
     from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.mount import Mount
 

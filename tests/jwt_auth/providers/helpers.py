@@ -10,7 +10,7 @@ import pytest
 from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.providers import ProviderError, ProviderLogin, build_provider
 from vault_jwt_plugin.jwt_auth.providers._base import Settings

@@ -21,7 +21,7 @@ from tests.jwt_auth.providers.helpers import (
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.fetch import Document
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
 from vault_jwt_plugin.jwt_auth.providers import _base
 from vault_jwt_plugin.jwt_auth.providers.azure import Azure, GraphEndpoints
 

@@ -9,7 +9,8 @@ from tests.jwt_auth.providers.helpers import NoFetcher, build, build_error, logi
 from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
-from vault_jwt_plugin.jwt_auth.fetch import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.providers import PROVIDERS, build_provider, readable_settings
 from vault_jwt_plugin.jwt_auth.providers._base import (
@@ -20,7 +21,6 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     text_list,
     with_claim,
 )
-from vault_jwt_plugin.jwt_auth.trust import Trust
 
 KNOWN = "known are azure, gsuite, ibmisam, kubernetes, okta, secureauth"
 

@@ -28,11 +28,11 @@ from tests.jwt_auth.providers.helpers import (
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.fetch import Document
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.providers import ProviderError, _base
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints
 from vault_jwt_plugin.jwt_auth.providers.gsuite import SCOPES, GSuite
-from vault_jwt_plugin.jwt_auth.trust import Trust
 
 SCOPE = " ".join(SCOPES)
 CLOUD = "https://www.googleapis.com/auth/cloud-platform"

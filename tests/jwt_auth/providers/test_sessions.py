@@ -9,8 +9,8 @@ import pytest
 from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import APIRequest, HTTPFetcher
-from vault_jwt_plugin.jwt_auth.trust import Trust
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 CA = Authority()
 CERTIFICATE = CA.issue("127.0.0.1")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vault_jwt_plugin.jwt_auth.config import Config
-    from vault_jwt_plugin.jwt_auth.fetch import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
 
 __all__ = [
     "PROVIDERS",

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from vault_jwt_plugin.jwt_auth.claims import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetch import DEADLINE_S
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.sdk import UserError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.fetch import APIFetcher, APIRequest, Document
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher, APIRequest, Document
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 LOGIN_DEADLINE_S = 30.0
 """How long all calls of one login may take together, in seconds; the Go methods set no limit."""

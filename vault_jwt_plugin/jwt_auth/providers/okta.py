@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetch import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._base import (
     MAX_PAGES,
     Calls,
@@ -26,7 +26,7 @@ from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.config import Config
-    from vault_jwt_plugin.jwt_auth.fetch import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
 
 DEFAULT_GROUPS_CAP = 100
 """Groups at which Okta cuts a token's list, unless an authorization server says otherwise."""

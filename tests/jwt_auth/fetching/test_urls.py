@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error, shown
+from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error, shown
 
 
 @pytest.mark.parametrize(

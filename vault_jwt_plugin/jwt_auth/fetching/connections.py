@@ -15,14 +15,14 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from vault_jwt_plugin.jwt_auth.trust import KeptContexts
+from vault_jwt_plugin.jwt_auth.fetching.trust import KeptContexts
 
 if TYPE_CHECKING:
     import ssl
 
     import requests
 
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 
 # Of the process: one for each mount would cost a megabyte for each.

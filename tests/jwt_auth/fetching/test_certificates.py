@@ -15,17 +15,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.loopback import Server, answering
-from vault_jwt_plugin.jwt_auth import peer
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import HTTPFetcher
-from vault_jwt_plugin.jwt_auth.peer import (
+from vault_jwt_plugin.jwt_auth.fetching import certificates as peer
+from vault_jwt_plugin.jwt_auth.fetching.certificates import (
     KNOWN_EXTENSIONS,
     PeerRefusedError,
     canonical_oid,
     check_extensions,
     check_names,
 )
-from vault_jwt_plugin.jwt_auth.trust import Trust, client_context
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust, client_context
 
 OID, OTHER_OID = "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2"
 CA = Authority()

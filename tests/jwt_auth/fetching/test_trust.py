@@ -10,8 +10,8 @@ import certifi
 import pytest
 
 from tests.jwt_auth.certs import Authority
-from vault_jwt_plugin.jwt_auth import trust
-from vault_jwt_plugin.jwt_auth.trust import (
+from vault_jwt_plugin.jwt_auth.fetching import trust
+from vault_jwt_plugin.jwt_auth.fetching.trust import (
     KEPT_FOR_S,
     MAX_KEPT,
     BadCAError,

@@ -15,14 +15,14 @@ import pytest
 from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.loopback import Server, answering, fetched, response
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetch import (
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
     DEADLINE_S,
     DISCOVERY_MAX_BYTES,
     KEY_SET_MAX_BYTES,
     HTTPFetcher,
     max_age_s,
 )
-from vault_jwt_plugin.jwt_auth.trust import Trust
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 CA = Authority()
 STRANGER = Authority("another CA")

@@ -24,17 +24,17 @@ import requests
 import urllib3
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.peer import PeerRefusedError
-from vault_jwt_plugin.jwt_auth.trust import BadCAError
-from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error, shown
+from vault_jwt_plugin.jwt_auth.fetching.certificates import PeerRefusedError
+from vault_jwt_plugin.jwt_auth.fetching.trust import BadCAError
+from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from requests.adapters import HTTPAdapter
 
-    from vault_jwt_plugin.jwt_auth._http_connections import Connections
-    from vault_jwt_plugin.jwt_auth.fetch import APIRequest
+    from vault_jwt_plugin.jwt_auth.fetching.connections import Connections
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
 
 MAX_REDIRECTS = 5
 """How many redirects are followed."""

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.jose import strict_json
-from vault_jwt_plugin.jwt_auth.urls import check_url, fetch_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future
 
-    from vault_jwt_plugin.jwt_auth._http_connections import Connections
-    from vault_jwt_plugin.jwt_auth._http_get import Get
-    from vault_jwt_plugin.jwt_auth.trust import Trust
+    from vault_jwt_plugin.jwt_auth.fetching.connections import Connections
+    from vault_jwt_plugin.jwt_auth.fetching.exchange import Get
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 DEADLINE_S = 9.5
 """How long one fetch may take, redirects included, in seconds: with its way back, a write to
@@ -265,8 +265,8 @@ class _Work:
             FetchError: whatever happened.
         """
         # Here, in the thread: the first import of `requests` takes longer than many a fetch.
-        from vault_jwt_plugin.jwt_auth._http_connections import Connections
-        from vault_jwt_plugin.jwt_auth._http_get import Get
+        from vault_jwt_plugin.jwt_auth.fetching.connections import Connections
+        from vault_jwt_plugin.jwt_auth.fetching.exchange import Get
 
         session = self._session
         with self._lock:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.peer import enforce
+from vault_jwt_plugin.jwt_auth.fetching.certificates import enforce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
