@@ -18,9 +18,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.claims import BoundClaim, ClaimPath, compile_bound_claims
+from vault_jwt_plugin.jwt_auth.claims.dates import Dates, Leeways, check_time
+from vault_jwt_plugin.jwt_auth.claims.identity import alias_name, group_aliases, mapped_metadata
+from vault_jwt_plugin.jwt_auth.claims.paths import BoundClaim, ClaimPath, compile_bound_claims
+from vault_jwt_plugin.jwt_auth.claims.registered_claims import (
+    check_bound_audience,
+    check_claim_names,
+    check_issuer,
+    check_registered_types,
+    check_subject,
+    check_unbound_audience,
+)
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
-from vault_jwt_plugin.jwt_auth.identity import alias_name, group_aliases, mapped_metadata
 from vault_jwt_plugin.jwt_auth.jose.jws import (
     ALGORITHMS,
     UnverifiedToken,
@@ -29,15 +38,6 @@ from vault_jwt_plugin.jwt_auth.jose.jws import (
     parse,
 )
 from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, verify_signature
-from vault_jwt_plugin.jwt_auth.registered import (
-    check_bound_audience,
-    check_claim_names,
-    check_issuer,
-    check_registered_types,
-    check_subject,
-    check_unbound_audience,
-)
-from vault_jwt_plugin.jwt_auth.timing import Dates, Leeways, check_time
 from vault_jwt_plugin.sdk.cidr import CIDRSet
 from vault_jwt_plugin.sdk.request import Alias, Auth, Connection
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from vault_jwt_plugin.jwt_auth.timing import DEFAULT_LEEWAY_S, DEFAULT_SKEW_S
+from vault_jwt_plugin.jwt_auth.claims.dates import DEFAULT_LEEWAY_S, DEFAULT_SKEW_S
 from vault_jwt_plugin.sdk import (
     DEPRECATED_FIELDS,
     NAME_PATTERN,

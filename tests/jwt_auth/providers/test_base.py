@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.jwt_auth.providers.helpers import NoFetcher, build, build_error, login
-from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.config import Config
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.cel.role import CELRole
+from vault_jwt_plugin.jwt_auth.claims.dates import Leeways
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.timing import Leeways
 from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims

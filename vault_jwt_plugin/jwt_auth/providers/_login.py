@@ -21,7 +21,7 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
 )
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+    from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 
 
 class Enrichment:

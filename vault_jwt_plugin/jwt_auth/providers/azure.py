@@ -29,7 +29,7 @@ from vault_jwt_plugin.sdk import quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+    from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
     from vault_jwt_plugin.jwt_auth.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
 

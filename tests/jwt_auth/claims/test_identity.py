@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 
 from tests.jwt_auth.tokens import verified
-from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+from vault_jwt_plugin.jwt_auth.claims.identity import alias_name, group_aliases, mapped_metadata
+from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.identity import alias_name, group_aliases, mapped_metadata
 from vault_jwt_plugin.sdk import Alias
 
 KINDS = [

@@ -6,8 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.registered import (
+from vault_jwt_plugin.jwt_auth.claims.registered_claims import (
     check_bound_audience,
     check_claim_names,
     check_issuer,
@@ -15,6 +14,7 @@ from vault_jwt_plugin.jwt_auth.registered import (
     check_subject,
     check_unbound_audience,
 )
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 
 
 def denial(check, *args) -> tuple[str, str] | None:

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from tests.jwt_auth.tokens import verified
+from vault_jwt_plugin.jwt_auth.claims.dates import Dates, Leeways, check_time, numeric_date
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.timing import Dates, Leeways, check_time, numeric_date
 
 T = 1_700_000_000
 SECOND = 1_000_000_000

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.jwt_auth.tokens import verified
-from vault_jwt_plugin.jwt_auth.claims import (
+from vault_jwt_plugin.jwt_auth.claims.paths import (
     MAX_GLOB_WORK,
     BoundClaim,
     ClaimPath,

@@ -16,7 +16,7 @@ from vault_jwt_plugin.sdk.text import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vault_jwt_plugin.jwt_auth.claims import ClaimPath
+    from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
     from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 
 

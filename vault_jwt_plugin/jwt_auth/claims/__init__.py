@@ -1,0 +1,1 @@
+"""What a token's verified claims must be and what they give: pure functions."""
