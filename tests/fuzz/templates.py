@@ -10,12 +10,12 @@ from tests.fuzz.login import CLAIMS
 from tests.fuzz.target import Target, check
 from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
-from vault_jwt_plugin.jwt_auth.policy_templates import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import MAX_NAME_LENGTH
+from vault_jwt_plugin.jwt_auth.policies.templates import (
     PolicyTemplates,
     TemplateError,
     TemplateSyntaxError,
 )
-from vault_jwt_plugin.jwt_auth.templates.limits import MAX_NAME_LENGTH
 
 
 def _template(data: bytes) -> None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vault_jwt_plugin.jwt_auth.config import Config
-    from vault_jwt_plugin.jwt_auth.policy_templates import PolicyTemplates
+    from vault_jwt_plugin.jwt_auth.policies.templates import PolicyTemplates
     from vault_jwt_plugin.jwt_auth.providers import Enrichment
     from vault_jwt_plugin.jwt_auth.role import Role
 
@@ -119,7 +119,7 @@ class PreparedRole:
 def _templates(role: Role) -> PolicyTemplates | None:
     if not role.token_policies_template_claims:
         return None
-    from vault_jwt_plugin.jwt_auth.policy_templates import PolicyTemplates
+    from vault_jwt_plugin.jwt_auth.policies.templates import PolicyTemplates
 
     return PolicyTemplates.parse(role.token_policies or ())
 

@@ -202,7 +202,7 @@ def _check_result(role: Role) -> None:
 
 
 def _check_templates(role: Role) -> None:
-    from vault_jwt_plugin.jwt_auth.policy_templates import (
+    from vault_jwt_plugin.jwt_auth.policies.templates import (
         PolicyTemplates,
         TemplateSyntaxError,
     )

@@ -9,15 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from vault_jwt_plugin.jwt_auth.templates.functions import Environment, Function, Kind
-from vault_jwt_plugin.jwt_auth.templates.limits import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.functions import Environment, Function, Kind
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
     MAX_NAME_LENGTH,
     ClaimMissingError,
     EvaluationError,
     Meter,
     check_text_length,
 )
-from vault_jwt_plugin.jwt_auth.templates.values import GoValue, describe, from_claim, is_map
+from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
+    GoValue,
+    describe,
+    from_claim,
+    is_map,
+)
 
 _MAX_SHOWN = 128
 

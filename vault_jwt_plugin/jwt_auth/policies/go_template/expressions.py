@@ -8,17 +8,17 @@ visible.
 
 from __future__ import annotations
 
-from vault_jwt_plugin.jwt_auth.templates import literals
-from vault_jwt_plugin.jwt_auth.templates.format import check_printf
-from vault_jwt_plugin.jwt_auth.templates.functions import FUNCTIONS, Function
-from vault_jwt_plugin.jwt_auth.templates.functions import Kind as Parameter
-from vault_jwt_plugin.jwt_auth.templates.lexer import Kind, MalformedTemplateError, Token
-from vault_jwt_plugin.jwt_auth.templates.limits import (
+from vault_jwt_plugin.jwt_auth.policies.go_template import literals
+from vault_jwt_plugin.jwt_auth.policies.go_template.format import check_printf
+from vault_jwt_plugin.jwt_auth.policies.go_template.functions import FUNCTIONS, Function
+from vault_jwt_plugin.jwt_auth.policies.go_template.functions import Kind as Parameter
+from vault_jwt_plugin.jwt_auth.policies.go_template.lexer import Kind, MalformedTemplateError, Token
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
     MAX_NESTING_DEPTH,
     MAX_VARIABLES,
     EvaluationError,
 )
-from vault_jwt_plugin.jwt_auth.templates.operands import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.operands import (
     ROOT,
     Call,
     Choice,

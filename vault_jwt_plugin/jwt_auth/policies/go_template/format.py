@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.templates.limits import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
     MAX_NESTING_DEPTH,
     EvaluationError,
     Meter,
     check_text_length,
 )
-from vault_jwt_plugin.jwt_auth.templates.values import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
     Byte,
     GoValue,
     describe,

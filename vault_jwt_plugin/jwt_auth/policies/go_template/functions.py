@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote_plus
 
 from vault_jwt_plugin.jwt_auth.claims.paths import glob_matches
-from vault_jwt_plugin.jwt_auth.templates.format import sprint, sprintf, sprintln
-from vault_jwt_plugin.jwt_auth.templates.limits import EvaluationError, Meter, check_text_length
-from vault_jwt_plugin.jwt_auth.templates.times import format_time
-from vault_jwt_plugin.jwt_auth.templates.values import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.format import sprint, sprintf, sprintln
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
+    EvaluationError,
+    Meter,
+    check_text_length,
+)
+from vault_jwt_plugin.jwt_auth.policies.go_template.times import format_time
+from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
     Byte,
     GoValue,
     describe,

@@ -5,9 +5,9 @@ Mirrors the upper half of Go's text/template/parse/parse.go, for the blocks that
 
 from __future__ import annotations
 
-from vault_jwt_plugin.jwt_auth.templates.expressions import ExpressionParser, simplest
-from vault_jwt_plugin.jwt_auth.templates.lexer import Kind, Lexer, Token
-from vault_jwt_plugin.jwt_auth.templates.statements import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.expressions import ExpressionParser, simplest
+from vault_jwt_plugin.jwt_auth.policies.go_template.lexer import Kind, Lexer, Token
+from vault_jwt_plugin.jwt_auth.policies.go_template.statements import (
     Action,
     Condition,
     Flow,

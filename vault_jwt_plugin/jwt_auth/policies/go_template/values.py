@@ -21,7 +21,7 @@ from decimal import Decimal
 from math import isinf
 from typing import Any, TypeAlias
 
-from vault_jwt_plugin.jwt_auth.templates.limits import EvaluationError, Meter
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import EvaluationError, Meter
 
 GoValue: TypeAlias = Any
 """One of the Python types of the table above."""

@@ -24,19 +24,19 @@ import uuid as uuids
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.templates import parser
-from vault_jwt_plugin.jwt_auth.templates.functions import Environment
-from vault_jwt_plugin.jwt_auth.templates.lexer import MalformedTemplateError
-from vault_jwt_plugin.jwt_auth.templates.limits import (
+from vault_jwt_plugin.jwt_auth.policies.go_template import parser
+from vault_jwt_plugin.jwt_auth.policies.go_template.functions import Environment
+from vault_jwt_plugin.jwt_auth.policies.go_template.lexer import MalformedTemplateError
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
     MAX_POLICIES,
     MAX_TEMPLATE_LENGTH,
     ClaimMissingError,
     EvaluationError,
     Meter,
 )
-from vault_jwt_plugin.jwt_auth.templates.operands import ROOT, Run
-from vault_jwt_plugin.jwt_auth.templates.statements import Statement, run_all
-from vault_jwt_plugin.jwt_auth.templates.values import join
+from vault_jwt_plugin.jwt_auth.policies.go_template.operands import ROOT, Run
+from vault_jwt_plugin.jwt_auth.policies.go_template.statements import Statement, run_all
+from vault_jwt_plugin.jwt_auth.policies.go_template.values import join
 from vault_jwt_plugin.sdk.errors import UserError
 
 if TYPE_CHECKING:

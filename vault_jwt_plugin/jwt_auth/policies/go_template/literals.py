@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from math import isinf
 
-from vault_jwt_plugin.jwt_auth.templates.values import from_bytes
+from vault_jwt_plugin.jwt_auth.policies.go_template.values import from_bytes
 
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _INTEGER = re.compile(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vault_jwt_plugin.jwt_auth import policy_templates as module
-from vault_jwt_plugin.jwt_auth.policy_templates import (
+from vault_jwt_plugin.jwt_auth.policies import templates as module
+from vault_jwt_plugin.jwt_auth.policies.templates import (
     PolicyTemplates,
     TemplateError,
     TemplateSyntaxError,

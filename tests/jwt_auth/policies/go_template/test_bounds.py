@@ -6,12 +6,12 @@ from contextlib import suppress
 
 import pytest
 
-from vault_jwt_plugin.jwt_auth.policy_templates import (
+from vault_jwt_plugin.jwt_auth.policies.go_template import limits
+from vault_jwt_plugin.jwt_auth.policies.templates import (
     PolicyTemplates,
     TemplateError,
     TemplateSyntaxError,
 )
-from vault_jwt_plugin.jwt_auth.templates import limits
 
 CANT = "the role's token_policies can't be made"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from vault_jwt_plugin.jwt_auth.templates.functions import Environment
-from vault_jwt_plugin.jwt_auth.templates.lexer import MalformedTemplateError
-from vault_jwt_plugin.jwt_auth.templates.limits import EvaluationError, Meter
-from vault_jwt_plugin.jwt_auth.templates.operands import Run
-from vault_jwt_plugin.jwt_auth.templates.parser import parse
-from vault_jwt_plugin.jwt_auth.templates.statements import run_all
-from vault_jwt_plugin.jwt_auth.templates.values import join
+from vault_jwt_plugin.jwt_auth.policies.go_template.functions import Environment
+from vault_jwt_plugin.jwt_auth.policies.go_template.lexer import MalformedTemplateError
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import EvaluationError, Meter
+from vault_jwt_plugin.jwt_auth.policies.go_template.operands import Run
+from vault_jwt_plugin.jwt_auth.policies.go_template.parser import parse
+from vault_jwt_plugin.jwt_auth.policies.go_template.statements import run_all
+from vault_jwt_plugin.jwt_auth.policies.go_template.values import join
 
 _FIXTURE = json.loads(
     (Path(__file__).parent / "fixtures" / "policy_templates.json").read_text(encoding="utf-8"),

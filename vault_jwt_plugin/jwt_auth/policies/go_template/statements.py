@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from vault_jwt_plugin.jwt_auth.templates.format import format_value
-from vault_jwt_plugin.jwt_auth.templates.limits import EvaluationError
-from vault_jwt_plugin.jwt_auth.templates.values import (
+from vault_jwt_plugin.jwt_auth.policies.go_template.format import format_value
+from vault_jwt_plugin.jwt_auth.policies.go_template.limits import EvaluationError
+from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
     Byte,
     GoValue,
     describe,
@@ -24,8 +24,8 @@ from vault_jwt_plugin.jwt_auth.templates.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vault_jwt_plugin.jwt_auth.templates.limits import Meter
-    from vault_jwt_plugin.jwt_auth.templates.operands import Operand, Run
+    from vault_jwt_plugin.jwt_auth.policies.go_template.limits import Meter
+    from vault_jwt_plugin.jwt_auth.policies.go_template.operands import Operand, Run
 
 
 class Flow(Enum):

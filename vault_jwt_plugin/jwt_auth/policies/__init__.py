@@ -1,0 +1,1 @@
+"""Policy names made from a role's templates and a token's claims."""
