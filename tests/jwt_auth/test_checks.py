@@ -12,7 +12,7 @@ import pytest
 
 from tests.jwt_auth.tokens import NOW, key_for, token, verified
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole, grant, open_token, verify
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
 from vault_jwt_plugin.jwt_auth.jose.keys import from_public_key
 from vault_jwt_plugin.jwt_auth.role import Role

@@ -11,7 +11,7 @@ import pytest
 from tests.clock import Clock
 from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.tokens import private_key, public_jwk, public_pem
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, PublicKeyError
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust

@@ -15,7 +15,7 @@ from tests.jwt_auth.loopback import Server, answering, response
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source, origins
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.jwt_auth.mounted import ROLE, Mounted
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.mount import RETIRED_S
 from vault_jwt_plugin.sdk import Operation, ReadOnlyError, StorageError, UserError
 

@@ -12,7 +12,7 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.jwt_auth import stored, tokens
+from tests.jwt_auth.config.test_config import READ_EMPTY
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
-from tests.jwt_auth.test_config import READ_EMPTY
-from vault_jwt_plugin.jwt_auth.config import CONFIG_FIELDS, Config
+from vault_jwt_plugin.jwt_auth.config.config import CONFIG_FIELDS, Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 from vault_jwt_plugin.sdk import (

@@ -15,7 +15,7 @@ from tests.jwt_auth.loopback import Server, answering
 from tests.jwt_auth.test_key_sources import DOWN, HEADER, UNKNOWN, URL, key_set, kids, last_code
 from tests.jwt_auth.test_stored_keys import keys_of
 from vault_jwt_plugin.jwt_auth import remote_keys
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher

@@ -35,7 +35,7 @@ from tests.security.issuing import (
     on_paths_with,
 )
 from vault_jwt_plugin.host.response import ResponseError, reply
-from vault_jwt_plugin.jwt_auth.config import CONFIG_FIELDS
+from vault_jwt_plugin.jwt_auth.config.config import CONFIG_FIELDS
 from vault_jwt_plugin.jwt_auth.role_fields import ROLE_FIELDS
 from vault_jwt_plugin.pb import backend_pb2
 from vault_jwt_plugin.sdk import (

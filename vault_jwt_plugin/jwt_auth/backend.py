@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vault_jwt_plugin.jwt_auth.cel.paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
 from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
-from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source
 from vault_jwt_plugin.jwt_auth.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher

@@ -44,7 +44,7 @@ from vault_jwt_plugin.sdk.request import Alias, Auth, Connection
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.policies.templates import PolicyTemplates
     from vault_jwt_plugin.jwt_auth.providers import Enrichment
     from vault_jwt_plugin.jwt_auth.role import Role

@@ -9,11 +9,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.config import Config, KeySourceKind
+from vault_jwt_plugin.jwt_auth.config.config import Config, KeySourceKind
+from vault_jwt_plugin.jwt_auth.config.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.urls import shown
 from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovered_keys, fetch_key_set
-from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.key_sources import KeySource, RefreshPolicy, StaticKeys
 from vault_jwt_plugin.jwt_auth.kubernetes import Pod, fetch_cluster_keys
 from vault_jwt_plugin.jwt_auth.multi_jwks import MultiKeys

@@ -10,12 +10,12 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from vault_jwt_plugin.jwt_auth import config as config_module
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
 from vault_jwt_plugin.jwt_auth.cel.role import MAX_CEL_ROLES, CELRole
 from vault_jwt_plugin.jwt_auth.cel.role import STORAGE_PREFIX as CEL_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config import config as config_module
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.configured_keys import origins
 from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile

@@ -10,13 +10,13 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.config import (
+from vault_jwt_plugin.jwt_auth.config.checks import check_config
+from vault_jwt_plugin.jwt_auth.config.config import (
     CONFIG_FIELDS,
     STORAGE_KEY,
     Config,
     StoredConfigError,
 )
-from vault_jwt_plugin.jwt_auth.config_checks import check_config
 from vault_jwt_plugin.jwt_auth.providers import ProviderError, check_provider
 from vault_jwt_plugin.sdk import (
     FieldData,
@@ -33,7 +33,7 @@ from vault_jwt_plugin.sdk import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vault_jwt_plugin.jwt_auth.config_checks import Prober
+    from vault_jwt_plugin.jwt_auth.config.checks import Prober
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
     from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.mount import Mount

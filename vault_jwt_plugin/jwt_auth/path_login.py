@@ -17,7 +17,7 @@ from vault_jwt_plugin.jwt_auth.checks import (
     open_token,
     verify,
 )
-from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
 from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vault_jwt_plugin.jwt_auth.checks import PreparedRole
-    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.denials import DenialLog
     from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
     from vault_jwt_plugin.jwt_auth.mount import Mount

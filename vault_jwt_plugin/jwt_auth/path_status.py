@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES
-from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.sdk import (
     FieldData,
     LogicalError,

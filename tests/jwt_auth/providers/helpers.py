@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims

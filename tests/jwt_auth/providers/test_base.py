@@ -7,7 +7,7 @@ import pytest
 
 from tests.jwt_auth.providers.helpers import NoFetcher, build, build_error, login
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust

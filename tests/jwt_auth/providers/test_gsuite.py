@@ -26,7 +26,7 @@ from tests.jwt_auth.providers.helpers import (
     settings_of,
 )
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
-from vault_jwt_plugin.jwt_auth.config import Config
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust

@@ -14,7 +14,7 @@ from vault_jwt_plugin.jwt_auth.cel import library
 from vault_jwt_plugin.jwt_auth.cel.evaluator import Evaluator
 from vault_jwt_plugin.jwt_auth.cel.prepared import counted_name
 from vault_jwt_plugin.jwt_auth.checks import check_token_sent, named_role, verify_claims
-from vault_jwt_plugin.jwt_auth.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.jws import parse
 from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole
     from vault_jwt_plugin.jwt_auth.cel.program import CELEngine
-    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.denials import DenialLog
     from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
     from vault_jwt_plugin.jwt_auth.mount import Mount

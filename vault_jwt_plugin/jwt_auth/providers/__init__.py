@@ -22,7 +22,7 @@ from vault_jwt_plugin.sdk import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
 
 __all__ = [

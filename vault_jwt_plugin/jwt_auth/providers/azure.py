@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
 
 _API = "the Microsoft Graph API"

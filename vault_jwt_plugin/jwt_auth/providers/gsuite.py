@@ -26,7 +26,7 @@ from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
 
 SCOPES = (

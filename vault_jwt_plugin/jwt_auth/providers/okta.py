@@ -25,7 +25,7 @@ from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.config import Config
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
 
 DEFAULT_GROUPS_CAP = 100

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from tests.jwt_auth import stored
-from vault_jwt_plugin.jwt_auth.config import (
+from vault_jwt_plugin.jwt_auth.config.config import (
     CONFIG_FIELDS,
     Config,
     KeySourceKind,

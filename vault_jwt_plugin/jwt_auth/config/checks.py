@@ -11,24 +11,24 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from vault_jwt_plugin.jwt_auth.config import (
+from vault_jwt_plugin.jwt_auth.config.config import (
     RESPONSE_MODES,
     RESPONSE_TYPES,
     Config,
     KeySourceKind,
     listed,
 )
+from vault_jwt_plugin.jwt_auth.config.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.jose.jws import ALGORITHMS
 from vault_jwt_plugin.jwt_auth.jose.keys import parse_public_key_pem
-from vault_jwt_plugin.jwt_auth.jwks_pairs import parse_pairs
 from vault_jwt_plugin.sdk import NS_PER_S, InternalError, UserError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from vault_jwt_plugin.jwt_auth.config.jwks_pairs import JWKSPair
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-    from vault_jwt_plugin.jwt_auth.jwks_pairs import JWKSPair
 
 _WELL_KNOWN = ".well-known/openid-configuration"
 _SOURCES = ("jwt_validation_pubkeys", "jwks_url", "jwks_pairs", "oidc_discovery_url")

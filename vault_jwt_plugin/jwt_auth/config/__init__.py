@@ -1,0 +1,1 @@
+"""A mount's configuration: its parameters and the checks of a write."""
