@@ -25,11 +25,11 @@ from tests.fuzz.target import FoundError, Target, check, run_async
 from tests.jwt_auth import tokens
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovery, read_key_set
 from vault_jwt_plugin.jwt_auth.jose.jws import parse
 from vault_jwt_plugin.jwt_auth.jose.keys import matching, verify_signature
-from vault_jwt_plugin.jwt_auth.kubernetes import fetch_cluster_keys
-from vault_jwt_plugin.jwt_auth.stored_keys import Origin, OriginKind, StoredKeys, StoredKeysError
+from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys, fetch_discovery, read_key_set
+from vault_jwt_plugin.jwt_auth.keys.kubernetes import fetch_cluster_keys
+from vault_jwt_plugin.jwt_auth.keys.stored import Origin, OriginKind, StoredKeys, StoredKeysError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,24 +16,24 @@ from vault_jwt_plugin.jwt_auth.cel.role import STORAGE_PREFIX as CEL_STORAGE_PRE
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config import config as config_module
 from vault_jwt_plugin.jwt_auth.config.config import Config
-from vault_jwt_plugin.jwt_auth.configured_keys import origins
 from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
-from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
-from vault_jwt_plugin.jwt_auth.key_sources import StaticKeys
+from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
+from vault_jwt_plugin.jwt_auth.keys.key_source import StaticKeys
+from vault_jwt_plugin.jwt_auth.keys.kinds import origins
+from vault_jwt_plugin.jwt_auth.keys.stored import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
+from vault_jwt_plugin.jwt_auth.keys.waiting import WaitingRoom
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS
 from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.jwt_auth.role_list import RoleList
-from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
-from vault_jwt_plugin.jwt_auth.waiting import WaitingRoom
 from vault_jwt_plugin.sdk import CIDRError, LogicalError, ReadOnlyError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole
-    from vault_jwt_plugin.jwt_auth.key_sources import KeySource
-    from vault_jwt_plugin.jwt_auth.kubernetes import Pod
+    from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
+    from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod
     from vault_jwt_plugin.sdk import BackendContext
 
 T = TypeVar("T")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.config.checks import Prober
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
-    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
+    from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.mount import Mount
 
 STATUS_WAIT_S = 1.0

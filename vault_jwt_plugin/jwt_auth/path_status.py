@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vault_jwt_plugin.jwt_auth.counters import RoleCount
-    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
+    from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.sdk import BackendContext, LoopLag
 

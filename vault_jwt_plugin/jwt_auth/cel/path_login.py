@@ -17,7 +17,7 @@ from vault_jwt_plugin.jwt_auth.checks import check_token_sent, named_role, verif
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.jws import parse
-from vault_jwt_plugin.jwt_auth.key_attempts import with_keys
+from vault_jwt_plugin.jwt_auth.keys.attempts import with_keys
 from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.role_fields import valid_name

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.clock import Clock
-from tests.jwt_auth.test_stored_keys import JWK, ORIGIN, keys_of
+from tests.jwt_auth.keys.test_stored import JWK, ORIGIN, keys_of
 from tests.jwt_auth.tokens import private_key, public_jwk
-from vault_jwt_plugin.jwt_auth import key_archive
-from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
-from vault_jwt_plugin.jwt_auth.stored_keys import Origin, OriginKind
+from vault_jwt_plugin.jwt_auth.keys import archive as key_archive
+from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
+from vault_jwt_plugin.jwt_auth.keys.stored import Origin, OriginKind
 from vault_jwt_plugin.sdk.testing import InMemoryStorage
 
 KEY = ORIGIN.storage_key

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.errors import FetchError
     from vault_jwt_plugin.jwt_auth.jose.jwks import UnusableKey
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
-    from vault_jwt_plugin.jwt_auth.stored_keys import StoredKeys
+    from vault_jwt_plugin.jwt_auth.keys.stored import StoredKeys
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 
 REFETCHABLE = frozenset({"key_unknown", "key_algorithm", "signature_invalid"})

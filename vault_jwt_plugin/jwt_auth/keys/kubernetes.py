@@ -25,7 +25,7 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
     Fetcher,
 )
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
-from vault_jwt_plugin.jwt_auth.issuers import (
+from vault_jwt_plugin.jwt_auth.keys.documents import (
     WELL_KNOWN_PATH,
     FetchedKeys,
     Prober,

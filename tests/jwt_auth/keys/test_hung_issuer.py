@@ -15,7 +15,7 @@ from tests.jwt_auth.loopback import Server
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.waiting import MAX_LARGE_CHARS, SMALL_CHARS
+from vault_jwt_plugin.jwt_auth.keys.waiting import MAX_LARGE_CHARS, SMALL_CHARS
 from vault_jwt_plugin.sdk import Operation, Response, StorageEntry
 
 WAITING = 100

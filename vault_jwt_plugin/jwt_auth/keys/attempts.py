@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.key_sources import REFETCHABLE
+from vault_jwt_plugin.jwt_auth.keys.key_source import REFETCHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
     from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
-    from vault_jwt_plugin.jwt_auth.key_sources import KeySource
-    from vault_jwt_plugin.jwt_auth.waiting import WaitingRoom
+    from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
+    from vault_jwt_plugin.jwt_auth.keys.waiting import WaitingRoom
     from vault_jwt_plugin.sdk import MaybeAwaitable, Request
 
 T = TypeVar("T")

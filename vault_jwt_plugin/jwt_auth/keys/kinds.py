@@ -13,19 +13,23 @@ from vault_jwt_plugin.jwt_auth.config.config import Config, KeySourceKind
 from vault_jwt_plugin.jwt_auth.config.jwks_pairs import parse_pairs
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.urls import shown
-from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys, fetch_discovered_keys, fetch_key_set
-from vault_jwt_plugin.jwt_auth.key_sources import KeySource, RefreshPolicy, StaticKeys
-from vault_jwt_plugin.jwt_auth.kubernetes import Pod, fetch_cluster_keys
-from vault_jwt_plugin.jwt_auth.multi_jwks import MultiKeys
-from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
-from vault_jwt_plugin.jwt_auth.stored_keys import Origin, OriginKind
+from vault_jwt_plugin.jwt_auth.keys.documents import (
+    FetchedKeys,
+    fetch_discovered_keys,
+    fetch_key_set,
+)
+from vault_jwt_plugin.jwt_auth.keys.fetched import RemoteKeys
+from vault_jwt_plugin.jwt_auth.keys.jwks_pairs import MultiKeys
+from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource, RefreshPolicy, StaticKeys
+from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod, fetch_cluster_keys
+from vault_jwt_plugin.jwt_auth.keys.stored import Origin, OriginKind
 from vault_jwt_plugin.sdk import NS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vault_jwt_plugin.jwt_auth.key_archive import KeyArchive
-    from vault_jwt_plugin.jwt_auth.kubernetes import ClusterFetcher
+    from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
+    from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher
 
 
 def build_key_source(

@@ -8,9 +8,9 @@ import pytest
 
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
 from vault_jwt_plugin.jwt_auth.jose.jwks import UnusableKey, parse_key_set
-from vault_jwt_plugin.jwt_auth.stored_keys import (
+from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys
+from vault_jwt_plugin.jwt_auth.keys.stored import (
     MAX_ENTRY_BYTES,
     Origin,
     OriginKind,

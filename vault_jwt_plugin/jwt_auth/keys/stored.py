@@ -13,8 +13,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
 from vault_jwt_plugin.jwt_auth.jose.jwks import KeySet, NotAKeySetError, UnusableKey, parse_key_set
+from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys
 from vault_jwt_plugin.sdk import jsonutil
 
 if TYPE_CHECKING:

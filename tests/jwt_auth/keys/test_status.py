@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.jwt_auth.test_key_sources import DOWN, HEADER, UNKNOWN, Setup, key_set, run
+from tests.jwt_auth.keys.test_key_source import DOWN, HEADER, UNKNOWN, Setup, key_set, run
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.key_sources import RefreshPolicy, StaticKeys
+from vault_jwt_plugin.jwt_auth.keys.key_source import RefreshPolicy, StaticKeys
 
 NOW = 1_700_000_000.0
 

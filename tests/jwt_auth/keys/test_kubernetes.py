@@ -16,12 +16,12 @@ from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.config.config import Config
-from vault_jwt_plugin.jwt_auth.configured_keys import build_key_source, origins
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
-from vault_jwt_plugin.jwt_auth.kubernetes import (
+from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source, origins
+from vault_jwt_plugin.jwt_auth.keys.kubernetes import (
     MAX_FILE_BYTES,
     Cluster,
     ClusterProber,

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.stored_keys import (
+from vault_jwt_plugin.jwt_auth.keys.stored import (
     MAX_ENTRY_BYTES,
     STORAGE_PREFIX,
     Origin,

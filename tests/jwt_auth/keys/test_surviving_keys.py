@@ -10,7 +10,7 @@ import pytest
 from tests.jwt_auth import tokens
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.stored_keys import STORAGE_PREFIX
+from vault_jwt_plugin.jwt_auth.keys.stored import STORAGE_PREFIX
 from vault_jwt_plugin.sdk import Operation, UserError
 
 URL = "https://issuer/keys"

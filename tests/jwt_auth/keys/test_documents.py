@@ -13,7 +13,7 @@ from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-from vault_jwt_plugin.jwt_auth.issuers import Prober, fetch_discovery, fetch_key_set
+from vault_jwt_plugin.jwt_auth.keys.documents import Prober, fetch_discovery, fetch_key_set
 
 TRUST = Trust(ca_pem="CA")
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
     from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
-    from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
-    from vault_jwt_plugin.jwt_auth.remote_keys import RemoteKeys
+    from vault_jwt_plugin.jwt_auth.keys.fetched import RemoteKeys
+    from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 
 

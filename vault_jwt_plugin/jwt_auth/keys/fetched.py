@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, matching
-from vault_jwt_plugin.jwt_auth.key_sources import KeySourceStatus
-from vault_jwt_plugin.jwt_auth.stored_keys import StoredKeys
+from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
+from vault_jwt_plugin.jwt_auth.keys.stored import StoredKeys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from vault_jwt_plugin.jwt_auth.issuers import FetchedKeys
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
-    from vault_jwt_plugin.jwt_auth.key_sources import KeyStore, RefreshPolicy
+    from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys
+    from vault_jwt_plugin.jwt_auth.keys.key_source import KeyStore, RefreshPolicy
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 
 _logger = logging.getLogger(__name__)

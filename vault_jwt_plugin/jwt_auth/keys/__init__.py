@@ -1,0 +1,1 @@
+"""Where the keys come from that verify signatures: one module per kind of key source."""
