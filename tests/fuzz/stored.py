@@ -12,7 +12,7 @@ from tests.jwt_auth import stored
 from vault_jwt_plugin.jwt_auth.cel.role import CELRole
 from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config.config import Config, StoredConfigError
-from vault_jwt_plugin.jwt_auth.role import Role, StoredRoleError
+from vault_jwt_plugin.jwt_auth.role.role import Role, StoredRoleError
 from vault_jwt_plugin.sdk import (
     LogicalError,
     Operation,

@@ -14,7 +14,7 @@ from tests.jwt_auth import stored, tokens
 from vault_jwt_plugin.host.request import MAX_DATA_CHARS, _decode
 from vault_jwt_plugin.jwt_auth.cel.role import CELRole
 from vault_jwt_plugin.jwt_auth.config.config import Config
-from vault_jwt_plugin.jwt_auth.role import Role
+from vault_jwt_plugin.jwt_auth.role.role import Role
 from vault_jwt_plugin.sdk import (
     InternalError,
     Operation,

@@ -15,7 +15,7 @@ from vault_jwt_plugin.jwt_auth.checks import PreparedRole, grant, open_token, ve
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
 from vault_jwt_plugin.jwt_auth.jose.keys import from_public_key
-from vault_jwt_plugin.jwt_auth.role import Role
+from vault_jwt_plugin.jwt_auth.role.role import Role
 from vault_jwt_plugin.sdk import Alias, Auth, Connection, TokenType
 from vault_jwt_plugin.sdk.errors import PermissionDenied, UserError
 

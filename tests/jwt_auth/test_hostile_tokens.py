@@ -33,7 +33,7 @@ from vault_jwt_plugin.jwt_auth.checks import PreparedRole, grant, open_token, ve
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.keys import from_public_key
-from vault_jwt_plugin.jwt_auth.role import Role
+from vault_jwt_plugin.jwt_auth.role.role import Role
 
 MARK = "sEcReT-mArK"
 GOOD = {"sub": "me", "aud": "vault", "exp": NOW + 60, "mark": MARK}

@@ -15,8 +15,8 @@ from vault_jwt_plugin.jwt_auth.path_role import (
     merge,
     warnings_of,
 )
-from vault_jwt_plugin.jwt_auth.role import Role
-from vault_jwt_plugin.jwt_auth.role_fields import NAME_FIELD, ROLE_FIELDS
+from vault_jwt_plugin.jwt_auth.role.fields import NAME_FIELD, ROLE_FIELDS
+from vault_jwt_plugin.jwt_auth.role.role import Role
 from vault_jwt_plugin.sdk import (
     FieldData,
     InternalError,

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.policies.templates import PolicyTemplates
     from vault_jwt_plugin.jwt_auth.providers import Enrichment
-    from vault_jwt_plugin.jwt_auth.role import Role
+    from vault_jwt_plugin.jwt_auth.role.role import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ from vault_jwt_plugin.jwt_auth.keys.kinds import origins
 from vault_jwt_plugin.jwt_auth.keys.stored import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.keys.waiting import WaitingRoom
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS
-from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role, StoredRoleError
-from vault_jwt_plugin.jwt_auth.role_list import RoleList
+from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX, Role, StoredRoleError
+from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
 from vault_jwt_plugin.sdk import CIDRError, LogicalError, ReadOnlyError, UserError
 
 if TYPE_CHECKING:

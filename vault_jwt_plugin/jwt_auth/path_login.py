@@ -23,7 +23,7 @@ from vault_jwt_plugin.jwt_auth.keys.attempts import with_keys
 from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.providers import Enrichment
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
-from vault_jwt_plugin.jwt_auth.role_fields import valid_name
+from vault_jwt_plugin.jwt_auth.role.fields import valid_name
 from vault_jwt_plugin.sdk import (
     VAULT_ONLY,
     Auth,

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import kind_of
-from vault_jwt_plugin.jwt_auth.role import STORAGE_PREFIX, Role
-from vault_jwt_plugin.jwt_auth.role_fields import (
+from vault_jwt_plugin.jwt_auth.role.fields import (
     BOUND_CLAIMS_TYPES,
     CALLBACK_MODES,
     LIST_FIELDS,
@@ -21,6 +20,7 @@ from vault_jwt_plugin.jwt_auth.role_fields import (
     ROLE_FIELDS,
     ROLE_TYPES,
 )
+from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX, Role
 from vault_jwt_plugin.sdk import (
     NAME_PATTERN,
     NS_PER_S,

@@ -16,7 +16,7 @@ from vault_jwt_plugin.jwt_auth.cel import evaluator
 from vault_jwt_plugin.jwt_auth.cel.program import INLINE_CHARS, CompiledProgram
 from vault_jwt_plugin.jwt_auth.cel.values import MAX_TEXT_CHARS
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.role import StoredRoleError
+from vault_jwt_plugin.jwt_auth.role.role import StoredRoleError
 from vault_jwt_plugin.sdk import Auth, Connection, InternalError, Operation, Response
 
 SUBJECT = CLAIMS["sub"]

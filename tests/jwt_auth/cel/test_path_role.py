@@ -8,7 +8,7 @@ import pytest
 from tests.jwt_auth.cel.mounted import GRANT, CELMounted, run
 from vault_jwt_plugin.jwt_auth.backend import factory
 from vault_jwt_plugin.jwt_auth.cel.path_role import WARN_UNBOUND
-from vault_jwt_plugin.jwt_auth.role import StoredRoleError
+from vault_jwt_plugin.jwt_auth.role.role import StoredRoleError
 from vault_jwt_plugin.sdk import (
     InternalError,
     Operation,

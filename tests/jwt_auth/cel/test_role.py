@@ -13,7 +13,7 @@ from vault_jwt_plugin.jwt_auth.cel.role import (
     Program,
     Variable,
 )
-from vault_jwt_plugin.jwt_auth.role import StoredRoleError
+from vault_jwt_plugin.jwt_auth.role.role import StoredRoleError
 
 # As OpenBao 2.7.2 stores one.
 STORED = {

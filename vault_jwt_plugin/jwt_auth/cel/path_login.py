@@ -20,7 +20,7 @@ from vault_jwt_plugin.jwt_auth.jose.jws import parse
 from vault_jwt_plugin.jwt_auth.keys.attempts import with_keys
 from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
 from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
-from vault_jwt_plugin.jwt_auth.role_fields import valid_name
+from vault_jwt_plugin.jwt_auth.role.fields import valid_name
 from vault_jwt_plugin.sdk import (
     OPENBAO_ONLY,
     Auth,

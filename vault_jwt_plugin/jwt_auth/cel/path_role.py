@@ -18,8 +18,8 @@ from vault_jwt_plugin.jwt_auth.cel.role import (
     CELRole,
     Program,
 )
-from vault_jwt_plugin.jwt_auth.role import StoredRoleError
-from vault_jwt_plugin.jwt_auth.role_fields import LIST_FIELDS
+from vault_jwt_plugin.jwt_auth.role.fields import LIST_FIELDS
+from vault_jwt_plugin.jwt_auth.role.role import StoredRoleError
 from vault_jwt_plugin.sdk import (
     NAME_PATTERN,
     FieldData,

@@ -13,8 +13,8 @@ from typing import Any
 
 from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.errors import kind_of
-from vault_jwt_plugin.jwt_auth.role import StoredRoleError
-from vault_jwt_plugin.jwt_auth.role_fields import LEEWAYS
+from vault_jwt_plugin.jwt_auth.role.fields import LEEWAYS
+from vault_jwt_plugin.jwt_auth.role.role import StoredRoleError
 from vault_jwt_plugin.sdk import (
     OPENBAO_ONLY,
     Field,

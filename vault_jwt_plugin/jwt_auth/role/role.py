@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.role_fields import ROLE_FIELDS
+from vault_jwt_plugin.jwt_auth.role.fields import ROLE_FIELDS
 from vault_jwt_plugin.sdk import (
     ALIASES,
     DeprecatedParams,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.jwt_auth.mounted import ROLE, Mounted
-from vault_jwt_plugin.jwt_auth.role_list import MAX_KEPT_BYTES, SHORT_BYTES
+from vault_jwt_plugin.jwt_auth.role.role_list import MAX_KEPT_BYTES, SHORT_BYTES
 from vault_jwt_plugin.sdk import Operation, StorageError, jsonutil
 from vault_jwt_plugin.sdk.storage import ReplicationState
 

@@ -1,0 +1,1 @@
+"""A native role: its parameters, and the form that logins use."""
