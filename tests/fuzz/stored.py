@@ -10,8 +10,8 @@ from tests.fuzz.target import Target, check
 from tests.fuzz.world import GRANT, LEAST, PEM, TOKEN, cel_world, json_of, mount, runs, words_of
 from tests.jwt_auth import stored
 from vault_jwt_plugin.jwt_auth.cel.role import CELRole
-from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config.config import Config, StoredConfigError
+from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole
 from vault_jwt_plugin.jwt_auth.role.role import Role, StoredRoleError
 from vault_jwt_plugin.sdk import (
     LogicalError,

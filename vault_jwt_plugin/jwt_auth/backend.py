@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 from vault_jwt_plugin.jwt_auth.cel.paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
 from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
-from vault_jwt_plugin.jwt_auth.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
 from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher, ClusterProber, Pod
+from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.path_config import ConfigPath
 from vault_jwt_plugin.jwt_auth.path_login import LoginPath

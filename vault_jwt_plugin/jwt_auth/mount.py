@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
 from vault_jwt_plugin.jwt_auth.cel.role import MAX_CEL_ROLES, CELRole
 from vault_jwt_plugin.jwt_auth.cel.role import STORAGE_PREFIX as CEL_STORAGE_PREFIX
-from vault_jwt_plugin.jwt_auth.checks import PreparedRole
 from vault_jwt_plugin.jwt_auth.config import config as config_module
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.counters import Counters
@@ -23,7 +22,8 @@ from vault_jwt_plugin.jwt_auth.keys.key_source import StaticKeys
 from vault_jwt_plugin.jwt_auth.keys.kinds import origins
 from vault_jwt_plugin.jwt_auth.keys.stored import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.keys.waiting import WaitingRoom
-from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS
+from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole
+from vault_jwt_plugin.jwt_auth.login.rejudging import MAX_ROUNDS
 from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX, Role, StoredRoleError
 from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
 from vault_jwt_plugin.sdk import CIDRError, LogicalError, ReadOnlyError, UserError

@@ -10,19 +10,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.checks import (
+from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.keys.attempts import with_keys
+from vault_jwt_plugin.jwt_auth.login.outcomes import Outcomes
+from vault_jwt_plugin.jwt_auth.login.pipeline import (
     grant,
     grant_enriched,
     named_role,
     open_token,
     verify,
 )
-from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.keys.attempts import with_keys
-from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
+from vault_jwt_plugin.jwt_auth.login.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.providers import Enrichment
-from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.role.fields import valid_name
 from vault_jwt_plugin.sdk import (
     VAULT_ONLY,
@@ -42,10 +42,10 @@ from vault_jwt_plugin.sdk import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vault_jwt_plugin.jwt_auth.checks import PreparedRole
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.denials import DenialLog
     from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
+    from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider, Provider
     from vault_jwt_plugin.sdk import MaybeAwaitable

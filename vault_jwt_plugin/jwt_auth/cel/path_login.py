@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from vault_jwt_plugin.jwt_auth.cel import library
 from vault_jwt_plugin.jwt_auth.cel.evaluator import Evaluator
 from vault_jwt_plugin.jwt_auth.cel.prepared import counted_name
-from vault_jwt_plugin.jwt_auth.checks import check_token_sent, named_role, verify_claims
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.jws import parse
 from vault_jwt_plugin.jwt_auth.keys.attempts import with_keys
-from vault_jwt_plugin.jwt_auth.outcomes import Outcomes
-from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS, is_same, when_done
+from vault_jwt_plugin.jwt_auth.login.outcomes import Outcomes
+from vault_jwt_plugin.jwt_auth.login.pipeline import check_token_sent, named_role, verify_claims
+from vault_jwt_plugin.jwt_auth.login.rejudging import MAX_ROUNDS, is_same, when_done
 from vault_jwt_plugin.jwt_auth.role.fields import valid_name
 from vault_jwt_plugin.sdk import (
     OPENBAO_ONLY,
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole
     from vault_jwt_plugin.jwt_auth.cel.program import CELEngine
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.denials import DenialLog
     from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
+    from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.sdk import MaybeAwaitable
 

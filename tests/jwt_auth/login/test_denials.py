@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from tests.clock import Clock
-from vault_jwt_plugin.jwt_auth.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
 from vault_jwt_plugin.sdk.log_limit import LINES_PER_WINDOW, WINDOW_S
 
 

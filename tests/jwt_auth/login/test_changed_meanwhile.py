@@ -12,7 +12,7 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.mounted import CLAIMS, ROLE
 from vault_jwt_plugin.jwt_auth.cel.program import CompiledProgram
-from vault_jwt_plugin.jwt_auth.rejudging import MAX_ROUNDS
+from vault_jwt_plugin.jwt_auth.login.rejudging import MAX_ROUNDS
 from vault_jwt_plugin.sdk import LogicalError, Operation
 
 URL = "https://issuer/keys"

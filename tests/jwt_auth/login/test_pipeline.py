@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.jwt_auth.tokens import NOW, key_for, token, verified
-from vault_jwt_plugin.jwt_auth.checks import PreparedRole, grant, open_token, verify
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
 from vault_jwt_plugin.jwt_auth.jose.keys import from_public_key
+from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole, grant, open_token, verify
 from vault_jwt_plugin.jwt_auth.role.role import Role
 from vault_jwt_plugin.sdk import Alias, Auth, Connection, TokenType
 from vault_jwt_plugin.sdk.errors import PermissionDenied, UserError
@@ -258,7 +258,7 @@ def test_claims_of_another_source_go_through_the_same_grant():
 def test_heavy_libraries_are_not_loaded_before_they_are_needed():
     script = (
         "import sys\n"
-        "import vault_jwt_plugin.jwt_auth.checks, vault_jwt_plugin.jwt_auth.keys.documents\n"
+        "import vault_jwt_plugin.jwt_auth.login.pipeline, vault_jwt_plugin.jwt_auth.keys.documents\n"
         "import vault_jwt_plugin.jwt_auth.keys.key_source\n"
         "heavy = {'requests', 'urllib3', 'joserfc', 'authlib', 'cryptography', 'certifi'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vault_jwt_plugin.jwt_auth.counters import Counters
-    from vault_jwt_plugin.jwt_auth.denials import DenialLog
+    from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
     from vault_jwt_plugin.sdk import FieldData, MaybeAwaitable, Request
 
 

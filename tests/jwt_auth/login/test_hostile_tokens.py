@@ -29,10 +29,10 @@ from tests.jwt_auth.tokens import (
     sign,
     token,
 )
-from vault_jwt_plugin.jwt_auth.checks import PreparedRole, grant, open_token, verify
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.keys import from_public_key
+from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole, grant, open_token, verify
 from vault_jwt_plugin.jwt_auth.role.role import Role
 
 MARK = "sEcReT-mArK"
