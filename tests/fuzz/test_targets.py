@@ -10,12 +10,12 @@ import pytest
 
 from tests.fuzz import answers, login, mutation, target, targets
 from tests.fuzz.target import FoundError
-from vault_jwt_plugin.jwt_auth import path_config
 from vault_jwt_plugin.jwt_auth.config import config
 from vault_jwt_plugin.jwt_auth.config.checks import check_config
 from vault_jwt_plugin.jwt_auth.jose import keys
 from vault_jwt_plugin.jwt_auth.keys import kubernetes
 from vault_jwt_plugin.jwt_auth.login import pipeline as checks
+from vault_jwt_plugin.jwt_auth.paths import config as path_config
 from vault_jwt_plugin.jwt_auth.providers import okta
 from vault_jwt_plugin.rpc import _hpack, http2
 from vault_jwt_plugin.sdk import StorageEntry

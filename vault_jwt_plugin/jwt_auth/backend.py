@@ -16,10 +16,10 @@ from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
 from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher, ClusterProber, Pod
 from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.mount import Mount
-from vault_jwt_plugin.jwt_auth.path_config import ConfigPath
-from vault_jwt_plugin.jwt_auth.path_login import LoginPath
-from vault_jwt_plugin.jwt_auth.path_role import RolePaths
-from vault_jwt_plugin.jwt_auth.path_status import StatusPath
+from vault_jwt_plugin.jwt_auth.paths.config import ConfigPath
+from vault_jwt_plugin.jwt_auth.paths.login import LoginPath
+from vault_jwt_plugin.jwt_auth.paths.role import RolePaths
+from vault_jwt_plugin.jwt_auth.paths.status import StatusPath
 from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider
 from vault_jwt_plugin.sdk import Backend
 

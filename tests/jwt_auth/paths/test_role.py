@@ -9,7 +9,7 @@ import pytest
 
 from tests.jwt_auth import stored
 from tests.jwt_auth.mounted import Mounted
-from vault_jwt_plugin.jwt_auth.path_role import (
+from vault_jwt_plugin.jwt_auth.paths.role import (
     WARN_MAX_TTL,
     WARN_VERBOSE_LOGGING,
     merge,

@@ -12,7 +12,7 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from vault_jwt_plugin.jwt_auth import factory
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
-from vault_jwt_plugin.jwt_auth.path_status import ROLES_AT_ONCE
+from vault_jwt_plugin.jwt_auth.paths.status import ROLES_AT_ONCE
 from vault_jwt_plugin.sdk import (
     LogicalError,
     LoopLag,

@@ -652,7 +652,7 @@ def test_a_set_that_verifies_nothing_is_a_warning(keys):
 
 
 def test_a_read_does_not_wait_long_for_keys(monkeypatch):
-    monkeypatch.setattr("vault_jwt_plugin.jwt_auth.path_config.STATUS_WAIT_S", 0.01)
+    monkeypatch.setattr("vault_jwt_plugin.jwt_auth.paths.config.STATUS_WAIT_S", 0.01)
 
     async def scenario(mounted):
         await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})

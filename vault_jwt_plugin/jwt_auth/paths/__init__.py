@@ -1,0 +1,1 @@
+"""The paths of the mount: declarations and thin handlers."""
