@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vault_jwt_plugin.jwt_auth._mail_address import MAX_CHARS, is_mail_address
 from vault_jwt_plugin.jwt_auth.cel.functions import encode_json
+from vault_jwt_plugin.jwt_auth.cel.mail_address import MAX_CHARS, is_mail_address
 
 RECORDED = json.loads((Path(__file__).parent / "fixtures" / "openbao.json").read_text())
 

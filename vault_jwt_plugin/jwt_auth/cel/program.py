@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth._mail_address import is_mail_address
 from vault_jwt_plugin.jwt_auth.cel import library
 from vault_jwt_plugin.jwt_auth.cel.compose import compose
 from vault_jwt_plugin.jwt_auth.cel.environment import VARIABLES, Environment
 from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.cel.functions import encode_json
+from vault_jwt_plugin.jwt_auth.cel.mail_address import is_mail_address
 from vault_jwt_plugin.jwt_auth.cel.messages import HOLDER
 from vault_jwt_plugin.jwt_auth.cel.reasons import reason_of
 from vault_jwt_plugin.jwt_auth.cel.tree import ASTError, decode, encode
