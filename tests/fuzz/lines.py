@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tests.fuzz.login import CLAIMS
 from tests.fuzz.target import Target, check
 from vault_jwt_plugin.jwt_auth.cel.mail_address import is_mail_address
-from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath, glob_matches
+from vault_jwt_plugin.jwt_auth.claims.bound_claims import glob_matches
+from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import max_age_s
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url

@@ -18,9 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vault_jwt_plugin.jwt_auth.claims.bound_claims import BoundClaim, compile_bound_claims
 from vault_jwt_plugin.jwt_auth.claims.dates import Dates, Leeways, check_time
 from vault_jwt_plugin.jwt_auth.claims.identity import alias_name, group_aliases, mapped_metadata
-from vault_jwt_plugin.jwt_auth.claims.paths import BoundClaim, ClaimPath, compile_bound_claims
+from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.claims.registered_claims import (
     check_bound_audience,
     check_claim_names,

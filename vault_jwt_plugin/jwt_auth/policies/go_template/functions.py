@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote_plus
 
-from vault_jwt_plugin.jwt_auth.claims.paths import glob_matches
+from vault_jwt_plugin.jwt_auth.claims.bound_claims import glob_matches
 from vault_jwt_plugin.jwt_auth.policies.go_template.format import sprint, sprintf, sprintln
 from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
     EvaluationError,
