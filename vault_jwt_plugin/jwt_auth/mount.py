@@ -6,7 +6,6 @@ Two mounts share nothing, though they may live in one process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,9 +15,9 @@ from vault_jwt_plugin.jwt_auth.cel.role import STORAGE_PREFIX as CEL_STORAGE_PRE
 from vault_jwt_plugin.jwt_auth.config import config as config_module
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.counters import Counters
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
+from vault_jwt_plugin.jwt_auth.errors import changed_meanwhile
 from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
-from vault_jwt_plugin.jwt_auth.keys.key_source import StaticKeys
+from vault_jwt_plugin.jwt_auth.keys.current import CurrentKeys
 from vault_jwt_plugin.jwt_auth.keys.kinds import origins
 from vault_jwt_plugin.jwt_auth.keys.stored import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.keys.waiting import WaitingRoom
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.sdk import BackendContext
 
 T = TypeVar("T")
-
-RETIRED_S = 30.0
-"""How long a key source outlives the configuration it was built from, in seconds."""
 
 WRITES_END_S = 0.3
 """How long writes under way are waited for when the mount ends, in seconds."""
@@ -83,6 +79,7 @@ class Mount:
         roles: roles ready for logins, by name.
         cel_roles: CEL roles ready for logins, by name.
         role_list: the names of all roles.
+        keys: the key source of the present configuration.
         key_archive: copies of fetched keys in storage.
         writable: whether this node is known to be able to write; False until asked.
         counters: what happened here.
@@ -104,11 +101,8 @@ class Mount:
         self.writable = False
         self.counters = Counters(clock=context.clock)
         self.waiting = WaitingRoom()
-        self._make_key_source = make_key_source
+        self.keys = CurrentKeys(make_key_source, context.logger)
         self._pod = pod
-        self._keys: tuple[Config, KeySource] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._ending = asyncio.Event()
         self._write_lock = asyncio.Lock()
         self._writes: set[asyncio.Task[object]] = set()
         self.configs: Cache[Config] = Cache(
@@ -256,7 +250,7 @@ class Mount:
             self.roles.drop_all()
             self.cel_roles.drop_all()
             self.role_list.drop()
-            self._retire_keys()
+            self.keys.retire()
         elif key.startswith(STORAGE_PREFIX):
             self.roles.drop(key[len(STORAGE_PREFIX) :])
             self.role_list.drop()
@@ -278,75 +272,8 @@ class Mount:
 
     def tick(self) -> None:
         """What is due every minute: keys that are old are fetched, copies left over stored."""
-        if self._keys is not None:
-            self._keys[1].refresh()
+        self.keys.refresh()
         self.key_archive.flush()
-
-    def key_source(self, config: Config) -> KeySource:
-        """The key source of this configuration; the same one as long as it is the same.
-
-        Fetches nothing.
-
-        Raises:
-            LoginDenied: a key of the configuration can't be read. A write refuses it; the
-                builtin method may have stored it.
-        """
-        keys = self._keys
-        if keys is not None:
-            known, source = keys
-            if known is config:
-                return source
-            if known == config:
-                self._keys = (config, source)
-                return source
-        try:
-            source = self._make_key_source(config)
-        except UserError as error:
-            raise LoginDenied(
-                "config_unusable", f"error configuring token validator: {error.message}"
-            ) from error
-        self._retire_keys()
-        self._keys = (config, source)
-        return source
-
-    def warm(self, config: Config) -> None:
-        """Begin to fetch the keys of a configuration that was written; does not wait.
-
-        Who is first to log in need not wait for them then, and `config` says how they are.
-        """
-        if self._ending.is_set():
-            return
-        # What is wrong with it, logins and reads will say.
-        with contextlib.suppress(LoginDenied):
-            self.key_source(config).start()
-
-    def _retire_keys(self) -> None:
-        if self._keys is not None:
-            source = self._keys[1]
-            self._keys = None
-            if isinstance(source, StaticKeys):
-                # Nothing of them is to be ended: whoever still verifies with them holds them.
-                return
-            task = asyncio.get_running_loop().create_task(self._close_later(source))
-            self._closing.add(task)
-            task.add_done_callback(self._closed)
-
-    async def _close_later(self, source: KeySource) -> None:
-        # Logins that began before the change may still wait for its keys: closing it now would
-        # fail them.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETIRED_S):
-                await self._ending.wait()
-        await source.close()
-
-    def _closed(self, task: asyncio.Task[None]) -> None:
-        self._closing.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.logger.warning(
-                "closing a key source failed",
-                exc_info=error,
-                extra={"fields": {"event": "key_source_close_failed"}},
-            )
 
     def set_writable(self, *, writable: bool) -> None:
         """Note whether this node can write; what was read before a change of that is forgotten.
@@ -380,10 +307,8 @@ class Mount:
         Done within `WRITES_END_S` and what closing the source takes: a host that
         no longer answers must not keep the process.
         """
-        self._ending.set()
         await asyncio.gather(_end(self._writes), self.key_archive.close(within_s=WRITES_END_S))
-        self._retire_keys()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.keys.close()
         await self.configs.close()
         await self.roles.close()
         await self.cel_roles.close()

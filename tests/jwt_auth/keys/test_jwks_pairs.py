@@ -267,7 +267,7 @@ def test_a_token_waits_for_every_set_that_may_have_its_key():
                 URL_A: {"keys": [*sets[URL_A]["keys"], tokens.public_jwk(new, kid="2")]},
                 URL_B: {"keys": [tokens.public_jwk(new, kid="1")]},
             }
-            source = mount.backend._mount._keys[1]
+            source = mount.backend._mount.keys._current[1]
             get_json, refetch_for = mount.fetcher.get_json, source.refetch_for
             other_tried, asked = asyncio.Event(), 0
 

@@ -156,7 +156,7 @@ def test_what_changes_again_and_again_ends_in_a_denial(path):
                 url = f"https://issuer/{number}"
                 mount.fetcher.documents[url] = {"keys": [OLD]}
                 await mount.write("config", {"jwks_url": url})
-                await mount.backend._mount._keys[1].settle()
+                await mount.backend._mount.keys._current[1].settle()
                 async with AsyncExitStack() as following:
                     asking = await following.enter_async_context(hung(mount, url))
                     await held.aclose()
@@ -282,9 +282,9 @@ def test_a_login_with_the_former_configuration_does_not_bring_back_its_keys():
                 await asking.wait()
                 await mount.write(*KEYS)
                 await mount.keys_settle()
-                source = mount.backend._mount._keys[1]
+                source = mount.backend._mount.keys._current[1]
             assert await login == ("webapps",)
-            assert mount.backend._mount._keys[1] is source
+            assert mount.backend._mount.keys._current[1] is source
 
     asyncio.run(scenario())
 

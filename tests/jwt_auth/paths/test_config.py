@@ -684,8 +684,8 @@ def test_a_write_that_ends_after_its_mount_fetches_nothing():
         await mounted.ask(Operation.UPDATE, "config", STATIC)
         mount = mounted.backend._mount
         await mounted.backend.cleanup()
-        mount.warm(Config(jwks_url=JWKS_URL))
-        assert mount._keys is None
+        mount.keys.warm(Config(jwks_url=JWKS_URL))
+        assert mount.keys._current is None
         assert mounted.fetcher.asked == []
 
     run(scenario)

@@ -191,7 +191,7 @@ class CELLoginPath:
         check_token_sent(compact)
         token = parse(compact)
         claims = with_keys(
-            self._mount.key_source(config),
+            self._mount.keys.of(config),
             token.header,
             lambda keys: verify_claims(
                 token,

@@ -122,7 +122,7 @@ class ConfigPath:
     async def _state(self, config: Config) -> tuple[bool, tuple[str, ...]]:
         """Whether logins can use the configuration, and what is wrong with it."""
         try:
-            source = self._mount.key_source(config)
+            source = self._mount.keys.of(config)
         except LogicalError as error:
             return False, (f"failed to construct JWK validator: {error.message}",)
         source.start()
@@ -160,7 +160,7 @@ class ConfigPath:
             # As it will be read, so that the keys that are fetched now are for what logins find.
             return Config.from_stored(raw)
 
-        self._mount.warm(await self._mount.write(replace, drops=STORAGE_KEY))
+        self._mount.keys.warm(await self._mount.write(replace, drops=STORAGE_KEY))
         return Response(warnings=warnings) if warnings else None
 
     async def _replaced(self) -> Config | None:

@@ -159,7 +159,7 @@ class LoginPath:
     ) -> MaybeAwaitable[Response]:
         token = open_token(data["jwt"], prepared, request.connection)
         claims = with_keys(
-            self._mount.key_source(config),
+            self._mount.keys.of(config),
             token.header,
             lambda keys: verify(token, prepared, config, keys, self._clock()),
             room=self._mount.waiting,

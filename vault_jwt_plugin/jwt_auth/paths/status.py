@@ -131,7 +131,7 @@ class StatusPath:
             config = await self._mount.configs.get(STORAGE_KEY)
             if config is None:
                 return [], None
-            status = self._mount.key_source(config).status()
+            status = self._mount.keys.of(config).status()
         except LogicalError as error:
             return [], {"code": error.code, "message": error.message}
         kind = config.key_source_kind
