@@ -11,7 +11,7 @@ from tests.fuzz.world import GRANT, LEAST, PEM, TOKEN, cel_world, json_of, mount
 from tests.jwt_auth import stored
 from vault_jwt_plugin.jwt_auth.cel.role import CELRole
 from vault_jwt_plugin.jwt_auth.config.config import Config, StoredConfigError
-from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole
+from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
 from vault_jwt_plugin.jwt_auth.role.role import Role, StoredRoleError
 from vault_jwt_plugin.sdk import (
     LogicalError,

@@ -14,7 +14,7 @@ from vault_jwt_plugin.jwt_auth.config import config
 from vault_jwt_plugin.jwt_auth.config.checks import check_config
 from vault_jwt_plugin.jwt_auth.jose import keys
 from vault_jwt_plugin.jwt_auth.keys import kubernetes
-from vault_jwt_plugin.jwt_auth.login import pipeline as checks
+from vault_jwt_plugin.jwt_auth.login import signature as checks
 from vault_jwt_plugin.jwt_auth.paths import config as path_config
 from vault_jwt_plugin.jwt_auth.providers import okta
 from vault_jwt_plugin.rpc import _hpack, http2

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES
 from vault_jwt_plugin.jwt_auth.cel.paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
 from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
@@ -15,12 +16,17 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
 from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher, ClusterProber, Pod
 from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
+from vault_jwt_plugin.jwt_auth.login.pipeline import LoginContext
+from vault_jwt_plugin.jwt_auth.login.waiting import WaitingRoom
 from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.paths.config import ConfigPath
 from vault_jwt_plugin.jwt_auth.paths.login import LoginPath
 from vault_jwt_plugin.jwt_auth.paths.role import RolePaths
 from vault_jwt_plugin.jwt_auth.paths.status import StatusPath
 from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider
+from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
+from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX
+from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
 from vault_jwt_plugin.sdk import Backend
 
 if TYPE_CHECKING:
@@ -66,7 +72,6 @@ class JWTBackend(Backend):
         language = CELLanguage(messages)
         mount = Mount(
             context,
-            prepare_cel_role=language.prepare,
             make_key_source=lambda config: build_key_source(
                 config,
                 fetching,
@@ -79,20 +84,31 @@ class JWTBackend(Backend):
             monotonic=monotonic,
         )
         denials = DenialLog(context.logger, monotonic=monotonic)
-        login = LoginPath(
-            mount,
+        logins = LoginContext(
+            key_source=mount.keys.of,
+            waiting_room=WaitingRoom(),
             clock=context.clock,
-            denials=denials,
             providers=ConfiguredProvider(fetching),
         )
-        cel = CELPaths(mount, language, clock=context.clock, denials=denials)
+        roles = mount.cache(STORAGE_PREFIX, PreparedRole.from_stored, capacity=MAX_ROLES)
+        login = LoginPath(mount, roles, logins, denials)
+        cel = CELPaths(mount, language, context=logins, denials=denials)
+        role_list = RoleList(
+            context.storage,
+            STORAGE_PREFIX,
+            writable=lambda: mount.writable,
+            monotonic=monotonic,
+        )
+        mount.register(STORAGE_PREFIX, role_list)
         super().__init__(
             context,
             paths=(
                 login.path(),
-                *RolePaths(mount).paths(),
+                *RolePaths(mount, role_list).paths(),
                 ConfigPath(mount, ClusterProber(fetching, pod), fetching).path(),
-                StatusPath(mount, context, monotonic=monotonic).path(),
+                StatusPath(
+                    mount, context, roles=roles, cel_roles=cel.roles, monotonic=monotonic
+                ).path(),
                 *cel.paths(),
             ),
             help_text=_HELP.strip(),
@@ -104,6 +120,7 @@ class JWTBackend(Backend):
         self._cel = cel
         self._requests = mount.counters.requests
         self._denials = denials
+        self._waiting_room = logins.waiting_room
         self._fetcher = fetching
 
     def handle_request(self, request: Request) -> MaybeAwaitable[Response | None]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 MAX_AGE_S = 1.0
 """How long an entry is believed where this node can't write, in seconds."""
@@ -185,6 +186,28 @@ class Cache(Generic[T]):
             else:
                 if read.is_current:
                     return value
+        raise changed_meanwhile()
+
+    async def read_steadily(self, read: Callable[[], Awaitable[U]]) -> U:
+        """Run `read`; run it again if something is dropped while it runs.
+
+        What it reads in several steps then belongs together: nothing of it is from before a
+        change, and the rest from after it.
+
+        Raises:
+            LoginDenied: `changed_meanwhile`: Something was dropped again and again.
+            LogicalError: Whatever `read` raises.
+        """
+        for _ in range(MAX_READS):
+            drops = self.drops
+            try:
+                found = await read()
+            except LogicalError:
+                if self.drops == drops:
+                    raise
+            else:
+                if self.drops == drops:
+                    return found
         raise changed_meanwhile()
 
     def _begin(self, name: str) -> _Read[T]:

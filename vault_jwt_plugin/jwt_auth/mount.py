@@ -1,4 +1,4 @@
-"""What the handlers of one mount share: storage, decoded config and roles, keys.
+"""What the handlers of one mount share: storage, cached config and roles, keys, counters.
 
 Two mounts share nothing, though they may live in one process.
 """
@@ -7,30 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES, Cache
-from vault_jwt_plugin.jwt_auth.cel.role import MAX_CEL_ROLES, CELRole
-from vault_jwt_plugin.jwt_auth.cel.role import STORAGE_PREFIX as CEL_STORAGE_PREFIX
-from vault_jwt_plugin.jwt_auth.config import config as config_module
-from vault_jwt_plugin.jwt_auth.config.config import Config
+from vault_jwt_plugin.jwt_auth.cache import Cache
+from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY, Config
 from vault_jwt_plugin.jwt_auth.counters import Counters
-from vault_jwt_plugin.jwt_auth.errors import changed_meanwhile
 from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
 from vault_jwt_plugin.jwt_auth.keys.current import CurrentKeys
 from vault_jwt_plugin.jwt_auth.keys.kinds import origins
 from vault_jwt_plugin.jwt_auth.keys.stored import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
-from vault_jwt_plugin.jwt_auth.keys.waiting import WaitingRoom
-from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole
-from vault_jwt_plugin.jwt_auth.login.rejudging import MAX_ROUNDS
-from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX, Role, StoredRoleError
-from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
-from vault_jwt_plugin.sdk import CIDRError, LogicalError, ReadOnlyError, UserError
+from vault_jwt_plugin.sdk import ReadOnlyError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
-    from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
     from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod
     from vault_jwt_plugin.sdk import BackendContext
@@ -41,49 +31,38 @@ WRITES_END_S = 0.3
 """How long writes under way are waited for when the mount ends, in seconds."""
 
 
-async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Wait for tasks for a while, then cancel them."""
-    tasks = tuple(tasks)
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=WRITES_END_S)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+class Kept(Protocol):
+    """Something that is derived from storage and kept; see `cache.Cache`."""
 
+    def drop(self, name: str) -> None:
+        """Forget one name."""
 
-def _prepare(name: str, raw: bytes) -> PreparedRole:
-    role = Role.from_stored(name, raw)
-    try:
-        return PreparedRole.of(name, role)
-    except CIDRError as error:
-        # Its text holds the value, which is for whoever wrote it and not for who logs in.
-        raise StoredRoleError(name, "'token_bound_cidrs' holds what is no address") from error
-    except UserError as error:
-        # Nobody's mistake in this request: the stored role can't be used (500, as in Go).
-        raise StoredRoleError(name, error.message) from error
+    def drop_all(self) -> None:
+        """Forget everything."""
+
+    def doubt(self) -> None:
+        """Believe nothing for long: a write may yet happen."""
+
+    async def close(self) -> None:
+        """Cancel reads under way, and forget everything."""
 
 
 class Mount:
-    """State of one mount.
+    """The state of one mount. It knows no kind of role: their caches are registered with it.
 
     Args:
         context: what Setup gave; touched only when a request needs it.
         make_key_source: builds the key source of a configuration; does not wait.
-        prepare_cel_role: compiles what is stored under a CEL role's name.
-        pod: that the server runs in, if it does; None = as the environment says.
+        pod: the pod that the server runs in; None takes it from the environment.
         monotonic: seconds that never go back.
 
     Attributes:
-        storage, system, logger: the context's.
+        storage, system, logger, clock: the context's.
         configs: the decoded configuration, under its storage key.
-        roles: roles ready for logins, by name.
-        cel_roles: CEL roles ready for logins, by name.
-        role_list: the names of all roles.
         keys: the key source of the present configuration.
         key_archive: copies of fetched keys in storage.
         writable: whether this node is known to be able to write; False until asked.
         counters: what happened here.
-        waiting: where large logins wait for keys.
     """
 
     def __init__(
@@ -91,45 +70,27 @@ class Mount:
         context: BackendContext,
         *,
         make_key_source: Callable[[Config], KeySource],
-        prepare_cel_role: Callable[[str, bytes], PreparedCELRole],
         pod: Pod | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = context.storage
         self.system = context.system
         self.logger = context.logger
+        self.clock = context.clock
         self.writable = False
         self.counters = Counters(clock=context.clock)
-        self.waiting = WaitingRoom()
         self.keys = CurrentKeys(make_key_source, context.logger)
         self._pod = pod
+        self._monotonic = monotonic
         self._write_lock = asyncio.Lock()
         self._writes: set[asyncio.Task[object]] = set()
+        # By prefix of the storage keys; several may hang on one.
+        self._kept: tuple[tuple[str, Kept], ...] = ()
         self.configs: Cache[Config] = Cache(
-            read=self._read,
+            read=self.read,
             decode=lambda _key, raw: Config.from_stored(raw),
             writable=lambda: self.writable,
             capacity=1,
-            monotonic=monotonic,
-        )
-        self.roles: Cache[PreparedRole] = Cache(
-            read=lambda name: self._read(STORAGE_PREFIX + name),
-            decode=_prepare,
-            writable=lambda: self.writable,
-            capacity=MAX_ROLES,
-            monotonic=monotonic,
-        )
-        self.cel_roles: Cache[PreparedCELRole] = Cache(
-            read=lambda name: self._read(CEL_STORAGE_PREFIX + name),
-            decode=prepare_cel_role,
-            writable=lambda: self.writable,
-            capacity=MAX_CEL_ROLES,
-            monotonic=monotonic,
-        )
-        self.role_list = RoleList(
-            context.storage,
-            STORAGE_PREFIX,
-            writable=lambda: self.writable,
             monotonic=monotonic,
         )
         self.key_archive = KeyArchive(
@@ -141,74 +102,60 @@ class Mount:
             logger=context.logger,
         )
 
-    async def _read(self, key: str) -> bytes | None:
+    def cache(self, prefix: str, decode: Callable[[str, bytes], T], *, capacity: int) -> Cache[T]:
+        """Make and register a cache of what is stored under a prefix, by the rest of its key.
+
+        Args:
+            prefix: of the storage keys.
+            decode: makes the value of a name and its stored bytes.
+            capacity: how many entries are kept.
+        """
+        cache: Cache[T] = Cache(
+            read=lambda name: self.read(prefix + name),
+            decode=decode,
+            writable=lambda: self.writable,
+            capacity=capacity,
+            monotonic=self._monotonic,
+        )
+        self.register(prefix, cache)
+        return cache
+
+    def register(self, prefix: str, kept: Kept) -> None:
+        """Have something dropped, doubted and closed together with what is under a prefix."""
+        self._kept += ((prefix, kept),)
+
+    async def read(self, key: str) -> bytes | None:
+        """Return what is stored right now, past every cache; None if nothing is.
+
+        Raises:
+            StorageError: The host's storage failed.
+        """
         entry = await self.storage.get(key)
         return None if entry is None else entry.value
 
-    async def read_role(self, name: str) -> Role | None:
-        """The role as stored right now, past the cache.
-
-        Raises:
-            StoredRoleError: it can't be understood.
-            StorageError: the host's storage failed.
-        """
-        raw = await self._read(STORAGE_PREFIX + name)
-        return None if raw is None else Role.from_stored(name, raw)
-
-    async def read_cel_role(self, name: str) -> CELRole | None:
-        """The CEL role as stored right now, past the cache.
-
-        Raises:
-            StoredRoleError: it can't be understood.
-            StorageError: the host's storage failed.
-        """
-        raw = await self._read(CEL_STORAGE_PREFIX + name)
-        return None if raw is None else CELRole.from_stored(name, raw)
-
     async def read_config(self) -> Config | None:
-        """The configuration as stored right now, past the cache.
+        """Return the configuration as stored right now, past the cache.
 
         Raises:
-            StoredConfigError: it can't be understood.
-            StorageError: the host's storage failed.
+            StoredConfigError: It cannot be understood.
+            StorageError: The host's storage failed.
         """
-        raw = await self._read(config_module.STORAGE_KEY)
+        raw = await self.read(STORAGE_KEY)
         return None if raw is None else Config.from_stored(raw)
-
-    async def under_one_config(self, read: Callable[[], Awaitable[T]]) -> T:
-        """What `read` comes to; begun anew if the configuration changes meanwhile.
-
-        Else the configuration from before a change could meet a role from after it: a state that
-        never was.
-
-        Raises:
-            LoginDenied: `changed_meanwhile`: it does so again and again; and what `read` raises.
-        """
-        for _ in range(MAX_ROUNDS):
-            drops = self.configs.drops
-            try:
-                found = await read()
-            except LogicalError:
-                if self.configs.drops == drops:
-                    raise
-            else:
-                if self.configs.drops == drops:
-                    return found
-        raise changed_meanwhile()
 
     async def write(self, change: Callable[[], Awaitable[T]], *, drops: str) -> T:
         """Run a read-merge-put alone among this mount's writes, and drop what it changed.
 
-        It runs to its end though its caller goes away: dropped too early, the old
-        value could be read and kept while the host is still storing the new one.
+        It runs to its end though its caller goes away: dropped too early, the old value could be
+        read and kept while the host is still storing the new one.
 
         Args:
             change: reads, merges and stores.
             drops: the storage key that it changes.
 
         Raises:
-            ReadOnlyError: this node can't write; the host's text, for the host to act on.
-            LogicalError: whatever `change` raises.
+            ReadOnlyError: This node cannot write; the host's text, for the host to act on.
+            LogicalError: Whatever `change` raises.
         """
         task = asyncio.get_running_loop().create_task(self._write(change, drops))
         self._writes.add(task)
@@ -228,12 +175,11 @@ class Mount:
             except BaseException:
                 # The host may have stored it, or may in a moment.
                 self.configs.doubt()
-                self.roles.doubt()
-                self.cel_roles.doubt()
-                self.role_list.doubt()
+                for _, kept in self._kept:
+                    kept.doubt()
                 raise
             self.invalidate(key)
-            if key == config_module.STORAGE_KEY:
+            if key == STORAGE_KEY:
                 self.key_archive.sweep()
             return result
 
@@ -245,23 +191,23 @@ class Mount:
 
     def invalidate(self, key: str) -> None:
         """Drop what was derived from a storage key; `config` drops everything."""
-        if key == config_module.STORAGE_KEY:
-            self.configs.drop_all()
-            self.roles.drop_all()
-            self.cel_roles.drop_all()
-            self.role_list.drop()
+        if key == STORAGE_KEY:
+            self._drop_all()
             self.keys.retire()
-        elif key.startswith(STORAGE_PREFIX):
-            self.roles.drop(key[len(STORAGE_PREFIX) :])
-            self.role_list.drop()
-        elif key.startswith(CEL_STORAGE_PREFIX):
-            self.cel_roles.drop(key[len(CEL_STORAGE_PREFIX) :])
         elif key.startswith(KEYS_STORAGE_PREFIX):
             # A copy for the next start: what is in use here came from where the copy did.
             self.key_archive.forget(key)
+        for prefix, kept in self._kept:
+            if key.startswith(prefix):
+                kept.drop(key[len(prefix) :])
+
+    def _drop_all(self) -> None:
+        self.configs.drop_all()
+        for _, kept in self._kept:
+            kept.drop_all()
 
     async def _stored_keys_in_use(self) -> Collection[str] | None:
-        """Storage keys that the configuration refers to; None when that can't be said."""
+        """Return the storage keys that the configuration refers to; None if that is not known."""
         config = await self.read_config()
         if config is None:
             return None
@@ -271,24 +217,21 @@ class Mount:
             return None
 
     def tick(self) -> None:
-        """What is due every minute: keys that are old are fetched, copies left over stored."""
+        """Do what is due every minute: fetch keys that are old, store copies left over."""
         self.keys.refresh()
         self.key_archive.flush()
 
     def set_writable(self, *, writable: bool) -> None:
-        """Note whether this node can write; what was read before a change of that is forgotten.
+        """Note whether this node can write; forget what was read before a change of that.
 
-        Also what is being read: once writable, nobody would tell us that it is old.
+        That includes what is being read: once writable, nobody would tell us that it is old.
         """
         if self.writable != writable:
-            self.configs.drop_all()
-            self.roles.drop_all()
-            self.cel_roles.drop_all()
-            self.role_list.drop()
+            self._drop_all()
         self.writable = writable
 
     async def refresh_node(self) -> None:
-        """Ask the host whether this node can write; what is not known counts as no."""
+        """Ask the host whether this node can write; without an answer it counts as unable."""
         try:
             state = await self.system.replication_state()
             writable = state.writable(local_mount=await self.system.local_mount())
@@ -304,12 +247,21 @@ class Mount:
     async def close(self) -> None:
         """Let writes end, close the key source, forget everything; idempotent.
 
-        Done within `WRITES_END_S` and what closing the source takes: a host that
-        no longer answers must not keep the process.
+        It is done within `WRITES_END_S` and what closing the source takes: a host that no longer
+        answers must not keep the process.
         """
         await asyncio.gather(_end(self._writes), self.key_archive.close(within_s=WRITES_END_S))
         await self.keys.close()
         await self.configs.close()
-        await self.roles.close()
-        await self.cel_roles.close()
-        await self.role_list.close()
+        for _, kept in self._kept:
+            await kept.close()
+
+
+async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Wait for tasks for a while, then cancel them."""
+    tasks = tuple(tasks)
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=WRITES_END_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

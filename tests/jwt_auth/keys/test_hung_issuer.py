@@ -15,7 +15,7 @@ from tests.jwt_auth.loopback import Server
 from tests.jwt_auth.mounted import CLAIMS, ROLE, Mounted
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.keys.waiting import MAX_LARGE_CHARS, SMALL_CHARS
+from vault_jwt_plugin.jwt_auth.login.waiting import MAX_LARGE_CHARS, SMALL_CHARS
 from vault_jwt_plugin.sdk import Operation, Response, StorageEntry
 
 WAITING = 100
@@ -90,7 +90,7 @@ def test_large_logins_that_wait_are_bounded_together(path):
                     for each in await asyncio.gather(*waiting, return_exceptions=True)
                 }
                 assert codes == {"key_unknown"}
-                assert mounted.backend._mount.waiting.chars == 0
+                assert mounted.backend._waiting_room.chars == 0
 
     asyncio.run(scenario())
 

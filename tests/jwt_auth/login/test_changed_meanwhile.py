@@ -12,7 +12,7 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.mounted import CLAIMS, ROLE
 from vault_jwt_plugin.jwt_auth.cel.program import CompiledProgram
-from vault_jwt_plugin.jwt_auth.login.rejudging import MAX_ROUNDS
+from vault_jwt_plugin.jwt_auth.login.flow import MAX_STARTS
 from vault_jwt_plugin.sdk import LogicalError, Operation
 
 URL = "https://issuer/keys"
@@ -150,7 +150,7 @@ def test_what_changes_again_and_again_ends_in_a_denial(path):
         async with configured() as mount, AsyncExitStack() as held:
             asking = await held.enter_async_context(hung(mount))
             login = begin(mount, path, "b")
-            for number in range(MAX_ROUNDS):
+            for number in range(MAX_STARTS):
                 await asking.wait()
                 # The key is unknown to the next issuer too: it is asked again.
                 url = f"https://issuer/{number}"

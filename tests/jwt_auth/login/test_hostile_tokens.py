@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.jwt_auth.login.walking import authenticate
 from tests.jwt_auth.tokens import (
     NOW,
     b64url,
@@ -32,7 +33,7 @@ from tests.jwt_auth.tokens import (
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.keys import from_public_key
-from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole, grant, open_token, verify
+from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
 from vault_jwt_plugin.jwt_auth.role.role import Role
 
 MARK = "sEcReT-mArK"
@@ -54,8 +55,7 @@ KEYS = tuple(
 
 
 def attempt(compact: str, *, keys=KEYS, config: Config | None = None) -> None:
-    opened = open_token(compact, ROLE, None)
-    grant(verify(opened, ROLE, config or Config(), keys, NOW), ROLE, None)
+    authenticate(compact, ROLE, config or Config(), keys, NOW, None)
 
 
 def payload(text: str) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.jwt_auth.login import walking
 from tests.jwt_auth.tokens import NOW, key_for, token, verified
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
 from vault_jwt_plugin.jwt_auth.jose.keys import from_public_key
-from vault_jwt_plugin.jwt_auth.login.pipeline import PreparedRole, grant, open_token, verify
+from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
 from vault_jwt_plugin.jwt_auth.role.role import Role
 from vault_jwt_plugin.sdk import Alias, Auth, Connection, TokenType
 from vault_jwt_plugin.sdk.errors import PermissionDenied, UserError
@@ -57,10 +58,9 @@ KEYS = (from_public_key(key_for("RS256").public_key(), kid="k"),)
 
 
 def authenticate(compact, role, config, keys=KEYS, now=NOW, connection=HERE):
-    """Every check of a login, as `path_login` runs them."""
-    prepared = PreparedRole.of("demo", role)
-    opened = open_token(compact, prepared, connection)
-    return grant(verify(opened, prepared, config, keys, now), prepared, connection)
+    return walking.authenticate(
+        compact, PreparedRole.of("demo", role), config, keys, now, connection
+    )
 
 
 def login(claims=None, *, role=ROLE, config=CONFIG, connection=HERE, keys=KEYS, now=NOW, **header):
@@ -252,7 +252,8 @@ def test_a_glob_role():
 
 def test_claims_of_another_source_go_through_the_same_grant():
     claims = {"user": "jeff", "project": "p", "nest": {"id": Decimal("7.5")}, "groups": []}
-    assert grant(verified(claims), PreparedRole.of("demo", ROLE), HERE).display_name == "jeff"
+    granted = walking.grant_claims(verified(claims), PreparedRole.of("demo", ROLE), HERE)
+    assert granted.display_name == "jeff"
 
 
 def test_heavy_libraries_are_not_loaded_before_they_are_needed():

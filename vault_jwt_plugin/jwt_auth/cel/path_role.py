@@ -124,7 +124,7 @@ class CELRolePaths:
 
     async def read(self, _request: Request, data: FieldData) -> Response | None:
         """The role as stored; None when absent."""
-        role = await self._mount.read_cel_role(data["name"])
+        role = await self._read(data["name"])
         return None if role is None else Response(data=role.read_data())
 
     async def write(self, _request: Request, data: FieldData) -> Response:
@@ -169,15 +169,19 @@ class CELRolePaths:
 
         return await self._written(merged.cel_program, name, change)
 
+    async def _read(self, name: str) -> CELRole | None:
+        raw = await self._mount.read(STORAGE_PREFIX + name)
+        return None if raw is None else CELRole.from_stored(name, raw)
+
     async def _existing(self, name: str) -> CELRole:
-        role = await self._mount.read_cel_role(name)
+        role = await self._read(name)
         if role is None:
             raise UserError("unable to fetch the CEL role to patch", code="role_unknown")
         return role
 
     async def _unknown_members(self, name: str) -> Any:
         try:
-            stored = await self._mount.read_cel_role(name)
+            stored = await self._read(name)
         except StoredRoleError:
             # Replaced as a whole: this is how a role that can't be read is repaired.
             return {}

@@ -9,6 +9,7 @@ from vault_jwt_plugin.jwt_auth.cel.library import CELUnavailableError
 from vault_jwt_plugin.jwt_auth.cel.path_login import CELLoginPath, renew_by_type
 from vault_jwt_plugin.jwt_auth.cel.path_role import CELRolePaths
 from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole
+from vault_jwt_plugin.jwt_auth.cel.role import MAX_CEL_ROLES, STORAGE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.cel.messages import CELMessages
     from vault_jwt_plugin.jwt_auth.cel.program import CELEngine
     from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
+    from vault_jwt_plugin.jwt_auth.login.pipeline import LoginContext
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.sdk import MaybeAwaitable, Path, Request, Response
 
@@ -60,8 +62,11 @@ class CELPaths:
     Args:
         mount: whose they are.
         language: of the mount.
-        clock: Unix seconds.
-        denials: where denied logins are noted.
+        context: what logins use.
+        denials: logs denied logins.
+
+    Attributes:
+        roles: CEL roles prepared for logins, by name.
     """
 
     def __init__(
@@ -69,10 +74,13 @@ class CELPaths:
         mount: Mount,
         language: CELLanguage,
         *,
-        clock: Callable[[], float],
+        context: LoginContext,
         denials: DenialLog,
     ) -> None:
-        self._login = CELLoginPath(mount, language.engine, clock=clock, denials=denials)
+        self.roles = mount.cache(STORAGE_PREFIX, language.prepare, capacity=MAX_CEL_ROLES)
+        self._login = CELLoginPath(
+            mount, self.roles, language.engine, context=context, denials=denials
+        )
         self._roles = CELRolePaths(mount, language.engine)
 
     def paths(self) -> tuple[Path, ...]:

@@ -22,6 +22,7 @@ class PreparedCELRole:
     Attributes:
         name: of the role.
         role: as it is stored.
+        subject: always "": a CEL role binds none, its program may.
         audiences: of which a token must name one; empty = the program decides.
         leeways: in effect, in seconds.
         program: ready to be evaluated.
@@ -31,6 +32,7 @@ class PreparedCELRole:
 
     name: str
     role: CELRole
+    subject: str
     audiences: frozenset[str]
     leeways: Leeways
     program: CompiledProgram
@@ -57,6 +59,7 @@ class PreparedCELRole:
         return cls(
             name=name,
             role=role,
+            subject="",
             audiences=frozenset(role.bound_audiences or ()),
             leeways=Leeways.of(
                 expiration_ns=role.expiration_leeway,

@@ -1,36 +1,35 @@
-"""A login as a pipeline of named checks, in the order of the Go methods.
+"""The checks of a login, as a table.
 
-Each check is a small function over explicit inputs that returns its evidence or
-raises `LoginDenied` with a stable code. The order is that of `path_login.go`:
+A login walks one table from top to bottom. Each row is a `Check`: a name, the codes of its denials,
+the parameters and the claims that it looks at, and a small function. That function reads what
+earlier checks found (`Login`), adds what it finds, or raises `LoginDenied`. If it has to wait (for
+keys, a provider or a program), it returns an awaitable, and runs again once that has ended.
 
-    open_token    role type, token there, client's address, form, header
-    verify        algorithm, signature, claim names and types, issuer, subject,
-                  audience, time, unbound audience
-    grant         user claim, metadata, groups, bound claims, policies
+    TOKEN    from the compact form to verified claims: form, algorithm, signature, payload
+    CLAIMS   what every token's claims must be: names, types, issuer, subject, audience, time
+    VERIFY   both
 
-With a provider, `grant_enriched` takes the place of `grant`. Logins with a CEL role
-use `verify_claims`, which is most of `verify`: a rule enforced on one path and
-forgotten on another is how most CVEs of this method came about.
+Every kind of role has `VERIFY` in its table and adds its own rows (`native`, `cel.login`). A flow
+that brings verified claims of its own joins at `CLAIMS`. No table may leave a row out: a rule
+enforced on one path and forgotten on another is how most CVEs of this method came about.
+
+The order is that of `path_login.go` of both Go methods, with one exception, `ALGORITHM`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from vault_jwt_plugin.jwt_auth.claims.bound_claims import BoundClaim, compile_bound_claims
-from vault_jwt_plugin.jwt_auth.claims.dates import Dates, Leeways, check_time
-from vault_jwt_plugin.jwt_auth.claims.identity import alias_name, group_aliases, mapped_metadata
-from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
+from vault_jwt_plugin.jwt_auth.claims.dates import Dates, check_time
 from vault_jwt_plugin.jwt_auth.claims.registered_claims import (
     check_bound_audience,
     check_claim_names,
     check_issuer,
     check_registered_types,
     check_subject,
-    check_unbound_audience,
 )
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.jws import (
     ALGORITHMS,
     UnverifiedToken,
@@ -38,311 +37,316 @@ from vault_jwt_plugin.jwt_auth.jose.jws import (
     decode_claims,
     parse,
 )
-from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, verify_signature
-from vault_jwt_plugin.sdk.cidr import CIDRSet
-from vault_jwt_plugin.sdk.request import Alias, Auth, Connection
+from vault_jwt_plugin.jwt_auth.login.signature import SIGNATURE_CODES, check_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from vault_jwt_plugin.jwt_auth.claims.dates import Leeways
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.policies.templates import PolicyTemplates
-    from vault_jwt_plugin.jwt_auth.providers import Enrichment
-    from vault_jwt_plugin.jwt_auth.role.role import Role
+    from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
+    from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
+    from vault_jwt_plugin.jwt_auth.login.waiting import WaitingRoom
+    from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider, Enrichment
+    from vault_jwt_plugin.sdk import Auth, FieldData, Request
+
+
+class LoginRole(Protocol):
+    """What the flow and the shared checks need of a role of any kind, prepared for logins.
+
+    Attributes:
+        name: the role's name.
+        role: the role as it is stored; says what counts as a change of it.
+        subject: the `sub` claim that a token must carry; "" binds nothing.
+        audiences: audiences of which a token must name one; empty binds nothing here.
+        leeways: the leeways in effect, in seconds.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - see the class
+    @property
+    def role(self) -> Stored: ...  # noqa: D102
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+    @property
+    def audiences(self) -> frozenset[str]: ...  # noqa: D102
+    @property
+    def leeways(self) -> Leeways: ...  # noqa: D102
+
+
+class Stored(Protocol):
+    """A config or a role, which two byte strings in storage tell apart."""
+
+    def to_stored(self) -> bytes:
+        """Encode for storage."""
+
+
+R = TypeVar("R", bound=LoginRole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRole:
-    """A role, compiled for logins: built once, then only read.
+class LoginContext:
+    """What all logins of a mount use.
 
     Attributes:
-        name: of the role.
-        role: as stored.
-        cidrs: client addresses that may log in; None = any.
-        audiences: of which a token must name one; empty = it must name none.
-        leeways: in effect, in seconds.
-        user_claim, groups_claim, mappings, bound_claims: compiled.
-        auth_fields: what every login with the role grants alike.
-        templates: makes the policies from the claims; None where they are as written.
+        key_source: gives the key source of a configuration.
+        waiting_room: where large logins wait for keys.
+        clock: Unix seconds.
+        providers: gives the provider of a configuration.
+    """
+
+    key_source: Callable[[Config], KeySource]
+    waiting_room: WaitingRoom
+    clock: Callable[[], float]
+    providers: ConfiguredProvider
+
+
+class Login(Generic[R]):
+    """One login under one config and role, and what its checks have found so far.
+
+    A login whose config or role changes while it waits starts again as a new `Login`.
+
+    Attributes:
+        context, config, role, request, data: what the login was begun with.
+        position: the check to run next.
+        token: the parsed token, set by `TOKEN_FORM`; None before.
+        keys: the candidates to verify with; None until they are known.
+        refetches: how many newer key sets this login has waited for.
+        claims: the verified claims, set by `PAYLOAD`, or by a flow that brings them.
+        audience: the audiences of the token; None without `aud`. Set by `CLAIM_TYPES`.
+        dates: the dates of the token, set by `CLAIM_TYPES`.
+        name, metadata, groups, policies, bound_cidrs: what a native role grants.
+        enrichment: what asks the provider; None if there is none, or before it is asked.
+        has_groups: whether the provider has been asked for groups.
+        auth: what a CEL program grants; None before.
+    """
+
+    __slots__ = (
+        "audience",
+        "auth",
+        "bound_cidrs",
+        "claims",
+        "config",
+        "context",
+        "data",
+        "dates",
+        "enrichment",
+        "groups",
+        "has_groups",
+        "keys",
+        "metadata",
+        "name",
+        "policies",
+        "position",
+        "refetches",
+        "request",
+        "role",
+        "token",
+    )
+
+    token: UnverifiedToken
+    claims: VerifiedClaims
+    audience: list[str] | None
+    dates: Dates
+    name: str
+    metadata: dict[str, str]
+    groups: tuple[Any, ...]
+    policies: tuple[str, ...]
+    bound_cidrs: tuple[str, ...]
+
+    def __init__(
+        self, context: LoginContext, config: Config, role: R, request: Request, data: FieldData
+    ) -> None:
+        self.context = context
+        self.config = config
+        self.role = role
+        self.request = request
+        self.data = data
+        self.position = 0
+        self.keys: Sequence[VerificationKey] | None = None
+        self.refetches = 0
+        self.enrichment: Enrichment | None = None
+        self.has_groups = False
+        self.auth: Auth | None = None
+
+    def is_under(self, config: Config, role: R) -> bool:
+        """Return whether the login was begun with this config and this role.
+
+        They are compared by their stored bytes: to Python 1 equals true.
+        """
+        return _is_same(self.config, config) and _is_same(self.role.role, role.role)
+
+
+def _is_same(before: Stored, now: Stored) -> bool:
+    return before is now or before.to_stored() == now.to_stored()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One row of a table of checks.
+
+    Attributes:
+        name: what messages and reports call it.
+        run: checks; returns None, or an awaitable of what it lacks, and is then run again.
+        codes: of the denials that it raises.
+        parameters: of the config and the role that it looks at.
+        claims: registered claims that it looks at. Claims that a parameter names are not listed.
     """
 
     name: str
-    role: Role
-    cidrs: CIDRSet | None
-    audiences: frozenset[str]
-    leeways: Leeways
-    user_claim: ClaimPath
-    groups_claim: ClaimPath | None
-    mappings: tuple[tuple[ClaimPath, str], ...]
-    bound_claims: tuple[BoundClaim, ...]
-    auth_fields: Mapping[str, Any]
-    templates: PolicyTemplates | None
-
-    @classmethod
-    def of(cls, name: str, role: Role) -> PreparedRole:
-        """Compile a role.
-
-        Raises:
-            CIDRError: stored addresses that can't be read.
-            TemplateSyntaxError: stored policy templates that can't be read.
-        """
-        return cls(
-            name=name,
-            role=role,
-            cidrs=CIDRSet.of(role.token_bound_cidrs) if role.token_bound_cidrs else None,
-            audiences=frozenset(role.bound_audiences or ()),
-            leeways=Leeways.of(
-                expiration_ns=role.expiration_leeway,
-                not_before_ns=role.not_before_leeway,
-                clock_skew_ns=role.clock_skew_leeway,
-            ),
-            user_claim=ClaimPath.of(role.user_claim, pointer=role.user_claim_json_pointer),
-            groups_claim=ClaimPath.of(role.groups_claim) if role.groups_claim else None,
-            mappings=tuple(
-                (ClaimPath.of(claim), key) for claim, key in (role.claim_mappings or {}).items()
-            ),
-            bound_claims=compile_bound_claims(role.bound_claims, role.bound_claims_type),
-            auth_fields={
-                "internal_data": {"role": name, "role_type": "native"},
-                "renewable": True,
-                "ttl_ns": role.token_ttl,
-                "max_ttl_ns": role.token_max_ttl,
-                "period_ns": role.token_period,
-                "explicit_max_ttl_ns": role.token_explicit_max_ttl,
-                "num_uses": role.token_num_uses,
-                "token_type": role.token_type,
-                "no_default_policy": role.token_no_default_policy,
-            },
-            templates=_templates(role),
-        )
+    run: Callable[[Login[Any]], Awaitable[None] | None]
+    codes: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
 
 
-def _templates(role: Role) -> PolicyTemplates | None:
-    if not role.token_policies_template_claims:
-        return None
-    from vault_jwt_plugin.jwt_auth.policies.templates import PolicyTemplates
-
-    return PolicyTemplates.parse(role.token_policies or ())
-
-
-def named_role(config: Config, sent: str) -> str:
-    """The name of the role that a login asks for, or else of the configuration's default one.
-
-    Raises:
-        LoginDenied: `role_missing`.
-    """
-    name = sent or config.default_role
-    if not name:
-        raise LoginDenied("role_missing", "missing role")
-    return name
-
-
-def open_token(
-    compact: str, prepared: PreparedRole, connection: Connection | None
-) -> UnverifiedToken:
-    """The checks that need no key: role type, token there, client's address, form, header.
-
-    Raises:
-        LoginDenied: a check said no.
-        LoginForbidden: the client's address is not allowed.
-    """
-    check_role_type(prepared)
-    check_token_sent(compact)
-    check_connection(prepared, connection)
-    return parse(compact)
-
-
-def verify(
-    token: UnverifiedToken,
-    prepared: PreparedRole,
-    config: Config,
-    keys: Sequence[VerificationKey],
-    now: float,
-) -> VerifiedClaims:
-    """The checks that make a token's claims true: algorithm, signature, registered claims, time.
-
-    Raises:
-        LoginDenied: a check said no.
-    """
-    claims, audience = verify_claims(
-        token,
-        config,
-        keys,
-        now,
-        subject=prepared.role.bound_subject,
-        audiences=prepared.audiences,
-        leeways=prepared.leeways,
-    )
-    check_unbound_audience(audience, prepared.audiences)
-    return claims
-
-
-def verify_claims(
-    token: UnverifiedToken,
-    config: Config,
-    keys: Sequence[VerificationKey],
-    now: float,
-    *,
-    subject: str,
-    audiences: frozenset[str],
-    leeways: Leeways,
-) -> tuple[VerifiedClaims, list[str] | None]:
-    """What native and CEL roles ask of a token alike, whatever else they look at.
-
-    Args:
-        token: opened.
-        config: of the mount.
-        keys: candidates for the token's header, all of which may be tried.
-        now: Unix seconds.
-        subject: which `sub` must be; "" binds nothing.
-        audiences: of which `aud` must name one; empty binds nothing.
-        leeways: of the role.
+def walk(login: Login[Any], checks: Sequence[Check]) -> Awaitable[None] | None:
+    """Run the checks that are left, in order.
 
     Returns:
-        The claims, and the audiences among them; None without `aud`.
+        What the login has to wait for before it goes on; None if every check has passed.
 
     Raises:
-        LoginDenied: a check said no.
+        LoginDenied: A check refused the login.
+        LogicalError: A check could not be made.
     """
-    # Go looks at the algorithm after the signature. Before it, a token that could never pass
-    # triggers no fetch of keys; both have to say yes either way.
-    check_algorithm(token, config.jwt_supported_algs)
-    verify_signature(token, keys)
-    claims = decode_claims(token.unverified_payload)
-    check_claim_names(claims)
-    audience = check_registered_types(claims)
-    dates = Dates.of(claims)
-    check_issuer(claims, config.bound_issuer)
-    check_subject(claims, subject)
-    check_bound_audience(audience, audiences)
-    check_time(dates, leeways, now)
-    return claims, audience
+    for position in range(login.position, len(checks)):
+        pending = checks[position].run(login)
+        if pending is not None:
+            login.position = position
+            return pending
+    login.position = len(checks)
+    return None
 
 
-def grant(claims: VerifiedClaims, prepared: PreparedRole, connection: Connection | None) -> Auth:
-    """The checks that need the claims, and what they grant.
-
-    Raises:
-        LoginDenied: a check said no.
-        TemplateError: as `granted_policies`.
-        LoginForbidden: the token must be bound to an address, and the host gave none.
-    """
-    name = alias_name(claims, prepared.user_claim)
-    metadata = mapped_metadata(claims, prepared.mappings, prepared.name)
-    return _granted(claims, prepared, connection, name, metadata)
+# The checks of the token itself.
 
 
-async def grant_enriched(
-    claims: VerifiedClaims,
-    prepared: PreparedRole,
-    connection: Connection | None,
-    enrichment: Enrichment,
-) -> Auth:
-    """As `grant`, with what a provider adds to the claims.
-
-    In the order of `createIdentity` in `path_login.go`: who the bearer is stands before a
-    provider is asked, and what is mapped before groups are; neither can be changed by them.
-
-    Raises:
-        LoginDenied: a check said no, or the provider can't say what it should.
-        TemplateError, LoginForbidden: as `grant`.
-    """
-    name = alias_name(claims, prepared.user_claim)
-    claims = await enrichment.with_user_info(claims)
-    metadata = mapped_metadata(claims, prepared.mappings, prepared.name)
-    claims = await enrichment.with_groups(claims)
-    return _granted(claims, prepared, connection, name, metadata)
-
-
-def _granted(
-    claims: VerifiedClaims,
-    prepared: PreparedRole,
-    connection: Connection | None,
-    name: str,
-    metadata: dict[str, str],
-) -> Auth:
-    groups = group_aliases(claims, prepared.groups_claim)
-    for bound in prepared.bound_claims:
-        bound.check(claims)
-    role = prepared.role
-    return Auth(
-        **prepared.auth_fields,
-        policies=granted_policies(claims, prepared),
-        display_name=name,
-        metadata=metadata,
-        alias=Alias(name=name, metadata=metadata, custom_metadata=role.alias_metadata or {}),
-        group_aliases=groups,
-        bound_cidrs=token_cidrs(role, connection),
-    )
-
-
-def check_role_type(prepared: PreparedRole) -> None:
-    """A role for the OIDC flow gives no token for a JWT; a missing type is `jwt` by now.
-
-    Raises:
-        LoginDenied: `role_type`.
-    """
-    if prepared.role.role_type == "oidc":
-        raise LoginDenied("role_type", "role with oidc role_type is not allowed")
-
-
-def check_token_sent(compact: str) -> None:
-    """There is a token.
-
-    Raises:
-        LoginDenied: `token_missing`.
-    """
-    if not compact:
+def _token_present(login: Login[LoginRole]) -> None:
+    if not login.data["jwt"]:
         raise LoginDenied("token_missing", "missing token")
 
 
-def check_connection(prepared: PreparedRole, connection: Connection | None) -> None:
-    """The client's address is one of the role's, if the role names any.
-
-    Hosts send alias lookaheads without a connection, so those fail too, as in Go.
-
-    Raises:
-        LoginForbidden: it is not, or the host did not say.
-    """
-    if prepared.cidrs is None:
-        return
-    if connection is None or not prepared.cidrs.allows(connection.remote_addr):
-        raise LoginForbidden("the client's address is not one of the role's token_bound_cidrs")
+def _token_form(login: Login[LoginRole]) -> None:
+    login.token = parse(login.data["jwt"])
 
 
-def check_algorithm(token: UnverifiedToken, allowed: Sequence[str] | None) -> None:
-    """The header's algorithm is one that the configuration allows; none named means all ten.
-
-    Raises:
-        LoginDenied: `algorithm_not_allowed`.
-    """
-    if token.header.alg not in (allowed or ALGORITHMS):
+def _algorithm(login: Login[LoginRole]) -> None:
+    # Go looks at the algorithm after the signature. Before it, a token that could never pass
+    # triggers no fetch of keys; both have to say yes either way.
+    alg = login.token.header.alg
+    if alg not in (login.config.jwt_supported_algs or ALGORITHMS):
         raise LoginDenied(
             "algorithm_not_allowed",
-            f"the token's algorithm {token.header.alg} is not one of jwt_supported_algs",
+            f"the token's algorithm {alg} is not one of jwt_supported_algs",
         )
 
 
-def granted_policies(claims: VerifiedClaims, prepared: PreparedRole) -> tuple[str, ...]:
-    """The role's policies, or what its templates make of the claims.
-
-    Raises:
-        TemplateError: a template can't be evaluated, or gives what may not be a policy's name.
-    """
-    if prepared.templates is None:
-        return prepared.role.token_policies or ()
-    return prepared.templates.render(claims)
+def _payload(login: Login[LoginRole]) -> None:
+    login.claims = decode_claims(login.token.unverified_payload)
 
 
-def token_cidrs(role: Role, connection: Connection | None) -> tuple[str, ...]:
-    """Addresses that the token may be used from; empty = any.
+# The checks of its registered claims.
 
-    Raises:
-        LoginForbidden: `token_strictly_bind_ip` is set and the host named no client.
-            Differs from OpenBao, which crashes.
-    """
-    if not role.token_strictly_bind_ip:
-        return role.token_bound_cidrs or ()
-    if connection is None:
-        raise LoginForbidden("token_strictly_bind_ip needs the client's address")
-    return (connection.remote_addr,)
+
+def _claim_names(login: Login[LoginRole]) -> None:
+    check_claim_names(login.claims)
+
+
+def _claim_types(login: Login[LoginRole]) -> None:
+    login.audience = check_registered_types(login.claims)
+    login.dates = Dates.of(login.claims)
+
+
+def _issuer(login: Login[LoginRole]) -> None:
+    check_issuer(login.claims, login.config.bound_issuer)
+
+
+def _subject(login: Login[LoginRole]) -> None:
+    check_subject(login.claims, login.role.subject)
+
+
+def _audience(login: Login[LoginRole]) -> None:
+    check_bound_audience(login.audience, login.role.audiences)
+
+
+def _time(login: Login[LoginRole]) -> None:
+    check_time(login.dates, login.role.leeways, login.context.clock())
+
+
+TOKEN_PRESENT = Check(name="token present", run=_token_present, codes=("token_missing",))
+TOKEN_FORM = Check(
+    name="token form",
+    run=_token_form,
+    codes=(
+        "token_malformed",
+        "token_too_large",
+        "token_encrypted",
+        "token_json",
+        "header_too_large",
+        "header_invalid",
+        "header_alg",
+        "header_kid",
+        "header_crit",
+        "header_b64",
+        "header_zip",
+    ),
+)
+ALGORITHM = Check(
+    name="algorithm",
+    run=_algorithm,
+    codes=("algorithm_not_allowed",),
+    parameters=("jwt_supported_algs",),
+)
+SIGNATURE = Check(
+    name="signature",
+    run=check_signature,
+    codes=SIGNATURE_CODES,
+    parameters=(
+        "jwt_validation_pubkeys",
+        "jwks_url",
+        "jwks_pairs",
+        "oidc_discovery_url",
+        "provider_config",
+    ),
+)
+PAYLOAD = Check(name="payload", run=_payload, codes=("claims_invalid",))
+CLAIM_NAMES = Check(name="claim names", run=_claim_names, codes=("claim_name",))
+CLAIM_TYPES = Check(
+    name="claim types",
+    run=_claim_types,
+    codes=("claim_type",),
+    claims=("iss", "sub", "jti", "aud", "exp", "nbf", "iat"),
+)
+ISSUER = Check(
+    name="issuer",
+    run=_issuer,
+    codes=("issuer_mismatch",),
+    parameters=("bound_issuer",),
+    claims=("iss",),
+)
+SUBJECT = Check(
+    name="subject",
+    run=_subject,
+    codes=("subject_mismatch",),
+    parameters=("bound_subject",),
+    claims=("sub",),
+)
+AUDIENCE = Check(
+    name="audience",
+    run=_audience,
+    codes=("audience_missing", "audience_mismatch"),
+    parameters=("bound_audiences",),
+    claims=("aud",),
+)
+TIME = Check(
+    name="time",
+    run=_time,
+    codes=("time_missing", "not_yet_valid", "expired", "issued_in_future"),
+    parameters=("expiration_leeway", "not_before_leeway", "clock_skew_leeway"),
+    claims=("exp", "nbf", "iat"),
+)
+
+TOKEN = (TOKEN_FORM, ALGORITHM, SIGNATURE, PAYLOAD)
+CLAIMS = (CLAIM_NAMES, CLAIM_TYPES, ISSUER, SUBJECT, AUDIENCE, TIME)
+VERIFY = (*TOKEN, *CLAIMS)

@@ -109,7 +109,7 @@ class ConfigPath:
             return config
 
         try:
-            config = await self._mount.under_one_config(read)
+            config = await self._mount.configs.read_steadily(read)
         except ProviderError as error:
             raise InternalError(error.message, code=error.code) from error
         if config is None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault_jwt_plugin.jwt_auth.mount import Mount
+    from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
     from vault_jwt_plugin.sdk import jsonutil
 
 # A write that sends one of these replaces it; one that does not keeps what is stored.
@@ -230,10 +231,16 @@ def warnings_of(role: Role, *, max_lease_ttl_ns: int) -> tuple[str, ...]:
 
 
 class RolePaths:
-    """The handlers of one mount."""
+    """The handlers of one mount.
 
-    def __init__(self, mount: Mount) -> None:
+    Args:
+        mount: what the handlers share.
+        role_list: the names of all roles.
+    """
+
+    def __init__(self, mount: Mount, role_list: RoleList) -> None:
         self._mount = mount
+        self._role_list = role_list
 
     def paths(self) -> tuple[Path, ...]:
         """`role/?` and `role/NAME`."""
@@ -290,16 +297,20 @@ class RolePaths:
         if after or limit:
             keys = await self._mount.storage.list_page(STORAGE_PREFIX, after=after, limit=limit)
         else:
-            keys = await self._mount.role_list.get()
+            keys = await self._role_list.get()
         return Response(data={"keys": keys} if keys else {})
+
+    async def _read(self, name: str) -> Role | None:
+        raw = await self._mount.read(STORAGE_PREFIX + name)
+        return None if raw is None else Role.from_stored(name, raw)
 
     async def exists(self, _request: Request, data: FieldData) -> bool:
         """Whether a write is an update; a stored role that can't be understood is an error."""
-        return await self._mount.read_role(data["name"]) is not None
+        return await self._read(data["name"]) is not None
 
     async def read(self, _request: Request, data: FieldData) -> Response | None:
         """The role as stored, every parameter of both Go methods; None when absent."""
-        role = await self._mount.read_role(data["name"])
+        role = await self._read(data["name"])
         return None if role is None else Response(data=role.read_data())
 
     async def write(self, request: Request, data: FieldData) -> Response | None:
@@ -314,7 +325,7 @@ class RolePaths:
         max_lease_ttl_ns = await self._mount.system.max_lease_ttl_ns()
 
         async def change() -> Role:
-            stored = await self._mount.read_role(name)
+            stored = await self._read(name)
             if stored is None and request.operation is Operation.UPDATE:
                 # Only by a race: the existence check turns such a write into a create.
                 raise InternalError("role entry not found during update operation")

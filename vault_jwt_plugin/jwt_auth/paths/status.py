@@ -28,7 +28,7 @@ from vault_jwt_plugin.sdk import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sized
 
     from vault_jwt_plugin.jwt_auth.counters import RoleCount
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
@@ -58,13 +58,22 @@ class StatusPath:
     Args:
         mount: what the handlers share.
         context: what Setup gave.
+        roles, cel_roles: the cached roles.
         monotonic: seconds that never go back.
     """
 
     def __init__(
-        self, mount: Mount, context: BackendContext, *, monotonic: Callable[[], float]
+        self,
+        mount: Mount,
+        context: BackendContext,
+        *,
+        roles: Sized,
+        cel_roles: Sized,
+        monotonic: Callable[[], float],
     ) -> None:
         self._mount = mount
+        self._roles = roles
+        self._cel_roles = cel_roles
         self._context = context
         self._monotonic = monotonic
         self._started_at = context.clock()
@@ -101,8 +110,8 @@ class StatusPath:
                 "event_loop_lag_ms": _lag(self._context.loop_lag()),
                 **self._counted(),
                 "roles": roles,
-                "cached_roles": len(mount.roles),
-                "cached_cel_roles": len(mount.cel_roles),
+                "cached_roles": len(self._roles),
+                "cached_cel_roles": len(self._cel_roles),
                 "cached_roles_max": MAX_ROLES,
                 "key_sources": sources,
                 "config_error": error,

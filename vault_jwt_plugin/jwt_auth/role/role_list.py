@@ -77,8 +77,13 @@ class RoleList:
             self._cache.drop(_ALL)
         return listed.keys
 
-    def drop(self) -> None:
-        """A role was written or deleted, or may have been."""
+    def drop(self, name: str) -> None:
+        """Forget the names: the role `name` was written or deleted, or may have been."""
+        del name
+        self._cache.drop_all()
+
+    def drop_all(self) -> None:
+        """Forget the names."""
         self._cache.drop_all()
 
     def doubt(self) -> None:
