@@ -25,6 +25,9 @@ IDLE_ROUNDS = 30
 MAX_IDLE_S = 120.0
 """How far time is moved on while nobody can go on; longer than any deadline of the mount."""
 
+THREAD_S = 5.0
+"""How long a login waits for its thread (`evaluator.DEADLINE_S`), in seconds."""
+
 TASK_OF_OPERATION: ContextVar[Any] = ContextVar("operation")
 """What the running task was started for, directly or by another task."""
 
@@ -48,6 +51,7 @@ class Scheduler:
         self.step = 0
         self.open = True
         self._points: list[tuple[str, asyncio.Future[None]]] = []
+        self._haste = rng.choice((0.01, 0.03, 0.1))
         # Each run has kinds of points that are slow: else nothing waits long while much happens.
         self._weights: dict[str, float] = {}
 
@@ -93,7 +97,7 @@ class Scheduler:
                     break
                 continue
             rounds = 0
-            if self.rng.random() < 0.03:
+            if self.rng.random() < self._haste:
                 self.now += self.rng.choice((0.1, 0.4, 1.1, 6.0, 11.0))
             else:
                 self._complete_one()
@@ -130,6 +134,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         answer: asyncio.Future[Any] = self.create_future()
         operation = TASK_OF_OPERATION.get(None)
         is_own = operation is not None and asyncio.current_task(self) is operation.task
+        given_up_s = self.time() + THREAD_S
 
         def run(_: asyncio.Future[None]) -> None:
             try:
@@ -140,7 +145,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             def deliver(_: asyncio.Future[None]) -> None:
                 if answer.done():
                     return
-                if is_own:
+                if is_own and self.time() < given_up_s:
                     operation.judged_after = self._scheduler.tick()
                 if error is None:
                     answer.set_result(result)

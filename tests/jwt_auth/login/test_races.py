@@ -38,10 +38,10 @@ import pytest
 from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.login import race_model
 
-SEEDS = 400
+SEEDS = 350
 """Of the short form: the same each time. A commit should pass today if it passed yesterday."""
 
-NEW_SEEDS = 40
+NEW_SEEDS = 50
 """Of the short form: others each time."""
 
 FULL_NEW_SEEDS = 10_000
