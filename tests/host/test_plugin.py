@@ -319,7 +319,7 @@ def test_existence_check(path, found, exists):
             1,
             (
                 'Field validation failed: error converting input for field "a_int": '
-                "expected a whole number, got text that is no number"
+                "expected a whole number, got a string that is no number"
             ),
         ),
         ("thing/a", "[1]", 1, "request body is no JSON object"),

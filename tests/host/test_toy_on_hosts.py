@@ -102,7 +102,7 @@ def test_wrong_kinds(toy):
     refused = toy.write("thing/x", {"a_int": "many"})
     assert refused.status == 400
     (text,) = refused.errors
-    assert 'field "a_int": expected a whole number, got text that is no number' in text
+    assert 'field "a_int": expected a whole number, got a string that is no number' in text
     assert "many" not in text
     assert toy.read("thing/x").status == 404
 

@@ -51,7 +51,7 @@ def test_text_for_an_object_is_a_commands_usual_mistake():
         FieldData(FIELDS, {"claims": "{}"})
     assert caught.value.message == (
         'Field validation failed: error converting input for field "claims": expected an object, '
-        "got text; in a command, send the whole request as JSON (write PATH @FILE)"
+        "got a string; in a command, send the whole request as JSON (write PATH @FILE)"
     )
 
 
@@ -109,10 +109,10 @@ def test_stored_and_read_back_forms(kind, value, stored, read):
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (FieldType.COMMA_STRINGS, "a list of texts"),
+        (FieldType.COMMA_STRINGS, "a list of strings"),
         (FieldType.LIST, "a list"),
         (FieldType.MAP, "an object"),
-        (FieldType.KV_PAIRS, "an object of texts"),
+        (FieldType.KV_PAIRS, "an object of strings"),
     ],
 )
 def test_what_is_stored_as_a_list_or_a_map_is_one(kind, expected, value):

@@ -4,7 +4,7 @@ Mirrors the hosts' framework: `sdk/framework/field_data.go` over mapstructure's
 weak decoding, and `parseutil.ParseDurationSecond`. Numbers are judged as in a
 builtin method, which has their text (`json.Number`), not as in an external Go
 plugin, which has lost it to float64: 5.0 is no whole number, 2 no boolean.
-Query and form values are strings, so most types read text too.
+Query and form values are strings, so most types read strings too.
 
 Functions take decoded JSON and return the typed value, or raise `UnfitError`.
 """
@@ -71,7 +71,7 @@ class UnfitError(Exception):
 
 
 def kind_of(raw: Any) -> str:
-    """The JSON kind of a decoded value, in words for a message."""
+    """Return the JSON kind of a decoded value, in words for a message."""
     if raw is None:
         return "null"
     if isinstance(raw, bool):
@@ -79,7 +79,7 @@ def kind_of(raw: Any) -> str:
     if isinstance(raw, (int, Decimal, float)):
         return "a number"
     if isinstance(raw, str):
-        return "text"
+        return "a string" if raw else "an empty string"
     if isinstance(raw, Mapping):
         return "an object"
     if isinstance(raw, (list, tuple)):
@@ -88,7 +88,7 @@ def kind_of(raw: Any) -> str:
 
 
 def to_string(raw: Any) -> str:
-    """Numbers become the text they were written in, booleans `1` or `0`, null the empty text."""
+    """Return a number as it was written, a boolean as `1` or `0`, null as the empty string."""
     if isinstance(raw, str):
         return raw
     if raw is None:
@@ -105,17 +105,17 @@ def to_string(raw: Any) -> str:
 
 
 def to_lower_string(raw: Any) -> str:
-    """As `to_string`, lowercased."""
+    """Read as `to_string` does, and lowercase."""
     return to_string(raw).lower()
 
 
 def to_bool(raw: Any) -> bool:
-    """A boolean, 1 or 0, Go's words for booleans; empty text and null are false."""
+    """Read a boolean, 1 or 0, or Go's words for booleans; the empty string and null are false."""
     if isinstance(raw, str):
         try:
             return _BOOL_WORDS[raw]
         except KeyError:
-            raise UnfitError("text that is neither") from None
+            raise UnfitError("a string that is neither") from None
     if raw is None or isinstance(raw, bool):
         return bool(raw)
     if isinstance(raw, int) and raw in {0, 1}:
@@ -126,9 +126,9 @@ def to_bool(raw: Any) -> bool:
 
 
 def to_int(raw: Any) -> int:
-    """A whole number, or text in Go's integer syntax; empty text and null are 0."""
+    """Read a whole number, or a string in Go's integer syntax; "" and null are 0."""
     if isinstance(raw, str):
-        value = _int_of_text(raw)
+        value = _int_of_string(raw)
     elif raw is None:
         value = 0
     elif isinstance(raw, int):
@@ -142,19 +142,19 @@ def to_int(raw: Any) -> int:
     return value
 
 
-def _int_of_text(text: str) -> int:
+def _int_of_string(text: str) -> int:
     if not text:
         return 0
     match = _GO_INT.fullmatch(text) if len(text) <= _MAX_NUMBER_CHARS else None
     if match is None:
-        raise UnfitError("text that is no number")
+        raise UnfitError("a string that is no number")
     base = match.lastgroup or "dec"
     value = int(match.group(base).replace("_", ""), _BASES[base])
     return -value if match.group("sign") == "-" else value
 
 
 def to_comma_strings(raw: Any) -> tuple[str, ...]:
-    """Text split at commas, or a list whose elements stay whole; all trimmed of whitespace."""
+    """Split a string at commas; a list's elements stay whole. All are trimmed of whitespace."""
     if isinstance(raw, str):
         return tuple(item.strip() for item in raw.split(",")) if raw else ()
     if isinstance(raw, (list, tuple)):
@@ -172,7 +172,7 @@ def _element(item: Any) -> str:
 
 
 def to_map(raw: Any) -> dict[str, Any] | None:
-    """An object. A list of objects is merged, as mapstructure does; null stays null."""
+    """Read an object. A list of objects is merged, as mapstructure does; null stays null."""
     if isinstance(raw, Mapping):
         return dict(raw)
     if raw is None:
@@ -185,22 +185,22 @@ def to_map(raw: Any) -> dict[str, Any] | None:
             merged.update(item)
         return merged
     if isinstance(raw, str):
-        # `vault write PATH name='{...}'` looks as if it could work, and sends text.
+        # `vault write PATH name='{...}'` looks as if it could work, and sends a string.
         hint = "in a command, send the whole request as JSON (write PATH @FILE)"
         raise UnfitError(kind_of(raw), hint=hint)
     raise UnfitError(kind_of(raw))
 
 
 def to_kv_pairs(raw: Any) -> dict[str, str] | None:
-    """An object of strings, or `k=v` texts: one, or a list of them; null stays null."""
+    """Read an object of strings, or `k=v` strings: one, or a list of them; null stays null."""
     if raw is None:
         return None
     if isinstance(raw, str):
         raw = [raw]
-    is_list_of_text = isinstance(raw, (list, tuple)) and not all(
+    is_list_of_strings = isinstance(raw, (list, tuple)) and not all(
         isinstance(item, Mapping) for item in raw
     )
-    if is_list_of_text:
+    if is_list_of_strings:
         return dict(_pair(_element(item)) for item in raw)
     pairs: dict[str, str] = {}
     for name, value in (to_map(raw) or {}).items():
@@ -214,12 +214,12 @@ def to_kv_pairs(raw: Any) -> dict[str, str] | None:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UnfitError('text that is no "key=value"')
+        raise UnfitError('a string that is no "key=value"')
     return name, value
 
 
 def to_list(raw: Any) -> tuple[Any, ...]:
-    """A list; anything else becomes its only element, except null and `{}`: the empty list."""
+    """Read a list; anything else becomes its only element, but null and `{}` an empty list."""
     if isinstance(raw, (list, tuple)):
         return tuple(raw)
     if raw is None or raw == {}:
@@ -228,7 +228,7 @@ def to_list(raw: Any) -> tuple[Any, ...]:
 
 
 def to_duration_ns(raw: Any) -> int:
-    """Whole seconds as nanoseconds, not negative; see `to_signed_duration_ns`."""
+    """Read a duration that is not negative; see `to_signed_duration_ns`."""
     value = to_signed_duration_ns(raw)
     if value < 0:
         raise UnfitError("a negative one")
@@ -236,13 +236,13 @@ def to_duration_ns(raw: Any) -> int:
 
 
 def to_signed_duration_ns(raw: Any) -> int:
-    """Whole number of seconds, Go duration text (`1h30m`) or days (`30d`), cut to whole seconds.
+    """Read seconds, a Go duration (`1h30m`) or days (`30d`), and cut to whole seconds.
 
     Returns:
-        Nanoseconds, a multiple of 10^9. Empty text and null are 0.
+        Nanoseconds, a multiple of 10^9. The empty string and null are 0.
     """
     if isinstance(raw, str):
-        value = _duration_ns_of_text(raw)
+        value = _duration_ns_of_string(raw)
     elif raw is None:
         value = 0
     elif isinstance(raw, bool):
@@ -260,7 +260,7 @@ def to_signed_duration_ns(raw: Any) -> int:
     return seconds * NS_PER_S
 
 
-def _duration_ns_of_text(text: str) -> int:
+def _duration_ns_of_string(text: str) -> int:
     if not text:
         return 0
     if len(text) <= _MAX_NUMBER_CHARS:
@@ -271,11 +271,11 @@ def _duration_ns_of_text(text: str) -> int:
         value = _go_duration_ns(text)
         if value is not None:
             return value
-    raise UnfitError("text that is none")
+    raise UnfitError("a string that is none")
 
 
 def _go_duration_ns(text: str) -> int | None:
-    """Go's `time.ParseDuration`, or None; fractions below a nanosecond are cut."""
+    """Read as Go's `time.ParseDuration`, or return None; cut fractions of nanoseconds."""
     body = text[1:] if text[0] in "+-" else text
     total = 0
     at = 0

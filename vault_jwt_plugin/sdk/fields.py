@@ -45,22 +45,25 @@ class TypeInfo:
     is_duration: bool = False
 
 
-_DURATION_EXPECTED = 'a duration (seconds, or text such as "90s", "1h30m", "30d")'
+_DURATION_EXPECTED = 'a duration (seconds, or a string such as "90s", "1h30m", "30d")'
 
 TYPE_INFO: Mapping[FieldType, TypeInfo] = {
     FieldType.STRING: TypeInfo(
-        coerce=coercion.to_string, expected="text", help_name="string", openapi_type="string"
+        coerce=coercion.to_string,
+        expected="a string",
+        help_name="string",
+        openapi_type="string",
     ),
     FieldType.LOWER_STRING: TypeInfo(
         coerce=coercion.to_lower_string,
-        expected="text",
+        expected="a string",
         help_name="lowercase string",
         openapi_type="string",
         openapi_format="lowercase",
     ),
     FieldType.BOOL: TypeInfo(
         coerce=coercion.to_bool,
-        expected="a boolean (true or false)",
+        expected="a boolean",
         help_name="bool",
         openapi_type="boolean",
     ),
@@ -72,7 +75,7 @@ TYPE_INFO: Mapping[FieldType, TypeInfo] = {
     ),
     FieldType.COMMA_STRINGS: TypeInfo(
         coerce=coercion.to_comma_strings,
-        expected="comma-separated text or a list of texts",
+        expected="a comma-separated string or a list of strings",
         help_name="slice",
         openapi_type="array",
         openapi_items="string",
@@ -86,7 +89,7 @@ TYPE_INFO: Mapping[FieldType, TypeInfo] = {
     ),
     FieldType.KV_PAIRS: TypeInfo(
         coerce=coercion.to_kv_pairs,
-        expected='an object of texts or "key=value" texts',
+        expected='an object of strings or "key=value" strings',
         help_name="keypair",
         openapi_type="object",
         openapi_format="kvpairs",
@@ -201,7 +204,7 @@ class Field:
         """Read what a caller sent.
 
         Args:
-            raw: decoded JSON; query and form values are text.
+            raw: decoded JSON; query and form values are strings.
 
         Returns:
             The typed value: str, bool, int, tuple of str, dict or None (MAP,
@@ -263,10 +266,10 @@ class Field:
 
 # How lists and maps are stored, and what that is called.
 _STORED_AS: dict[FieldType, tuple[type, str]] = {
-    FieldType.COMMA_STRINGS: (list, "a list of texts"),
+    FieldType.COMMA_STRINGS: (list, "a list of strings"),
     FieldType.LIST: (list, "a list"),
     FieldType.MAP: (Mapping, "an object"),
-    FieldType.KV_PAIRS: (Mapping, "an object of texts"),
+    FieldType.KV_PAIRS: (Mapping, "an object of strings"),
 }
 
 

@@ -25,7 +25,7 @@ TOKEN_FIELDS: tuple[Field, ...] = (
         name="token_bound_cidrs",
         type=FieldType.COMMA_STRINGS,
         description="CIDR blocks from which the token may be used, and a login may come. "
-        "Comma-separated text or a list.",
+        "A comma-separated string or a list.",
         display_name="Generated Token's Bound CIDRs",
         display_group=_GROUP,
     ),
@@ -62,7 +62,7 @@ TOKEN_FIELDS: tuple[Field, ...] = (
     Field(
         name="token_policies",
         type=FieldType.COMMA_STRINGS,
-        description="Policies of the token. Comma-separated text or a list.",
+        description="Policies of the token. A comma-separated string or a list.",
         display_name="Generated Token's Policies",
         display_group=_GROUP,
     ),

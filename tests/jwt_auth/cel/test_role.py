@@ -89,10 +89,10 @@ def test_what_is_missing_is_empty():
         (stored(cel_program={}), "cel_program.expression cannot be empty"),
         (
             stored(bound_audiences={"a": 1}),
-            "'bound_audiences' should be a list of texts, is an object",
+            "'bound_audiences' should be a list of strings, is an object",
         ),
         (stored(expiration_leeway="soon"), "'expiration_leeway' should be a duration (seconds,"),
-        (stored(message=[]), "'message' should be text, is a list"),
+        (stored(message=[]), "'message' should be a string, is a list"),
     ],
 )
 def test_what_can_not_be_understood(raw, message):
@@ -131,9 +131,13 @@ def test_programs_as_callers_write_them(members, expression, variables):
         (
             {"expression": True},
             "cel_program",
-            "cel_program.expression must be text, is true or false",
+            "cel_program.expression must be a string, is true or false",
         ),
-        ({"expression": ["a"]}, "cel_program", "cel_program.expression must be text, is a list"),
+        (
+            {"expression": ["a"]},
+            "cel_program",
+            "cel_program.expression must be a string, is a list",
+        ),
         (
             {"expression": "e", "variables": "x"},
             "cel_program",
@@ -152,12 +156,12 @@ def test_programs_as_callers_write_them(members, expression, variables):
         (
             {"expression": "e", "variables": [{"name": {}}]},
             "cel_program",
-            "cel_program.variables[0].name must be text, is an object",
+            "cel_program.variables[0].name must be a string, is an object",
         ),
         (
             {"expression": "e", "variables": [{"name": "a", "expression": False}]},
             "cel_program",
-            "cel_program.variables[0].expression must be text, is true or false",
+            "cel_program.variables[0].expression must be a string, is true or false",
         ),
         (
             {"expression": "e", "variables": [{}] * (MAX_VARIABLES + 1)},

@@ -100,7 +100,7 @@ def test_members_survive_a_rewrite(raw):
     [
         (b"{", "stored config: not JSON at character 1: "),
         (b"null", "stored config: no JSON object"),
-        (b'{"jwks_url":{"hush":1}}', "stored config: 'jwks_url' should be text, is an object"),
+        (b'{"jwks_url":{"hush":1}}', "stored config: 'jwks_url' should be a string, is an object"),
     ],
     ids=["cut", "null", "kind"],
 )

@@ -456,14 +456,14 @@ def test_keys_that_could_not_be_had_are_there_later():
     [
         (
             {"jwks_url": ["hush"]},
-            'converting input for field "jwks_url": expected text, got a list',
+            'converting input for field "jwks_url": expected a string, got a list',
         ),
         (
             {"provider_config": "{}"},
-            "got text; in a command, send the whole request as JSON (write PATH @FILE)",
+            "got a string; in a command, send the whole request as JSON (write PATH @FILE)",
         ),
-        ({"namespace_in_state": "hush"}, "expected a boolean (true or false), got text"),
-        ({"oidc_client_secret": {"hush": 1}}, "expected text, got an object"),
+        ({"namespace_in_state": "hush"}, "expected a boolean, got a string"),
+        ({"oidc_client_secret": {"hush": 1}}, "expected a string, got an object"),
     ],
 )
 def test_wrong_kinds(sent, text):

@@ -224,7 +224,7 @@ REFUSED: list[Any] = [
         (
             "invalid 'bound_claims': with 'bound_claims_type' of 'glob', the value of "
             '"a" must be '
-            "text or a list of texts, got an object"
+            "a string or a list of strings, got an object"
         ),
     ),
     (
@@ -232,7 +232,7 @@ REFUSED: list[Any] = [
         (
             "invalid 'bound_claims': with 'bound_claims_type' of 'glob', the value of "
             '"a" must be '
-            "text or a list of texts, got a number"
+            "a string or a list of strings, got a number"
         ),
     ),
     (
@@ -240,7 +240,7 @@ REFUSED: list[Any] = [
         (
             "invalid 'bound_claims': with 'bound_claims_type' of 'glob', the value of "
             '"a" must be '
-            "text or a list of texts, got a list that holds true or false"
+            "a string or a list of strings, got a list that holds true or false"
         ),
     ),
     (
@@ -306,26 +306,29 @@ COERCION = 'Field validation failed: error converting input for field "{}": expe
         (
             "bound_audiences",
             {"a": "hush"},
-            "comma-separated text or a list of texts, got an object",
+            "a comma-separated string or a list of strings, got an object",
         ),
         (
             "bound_claims",
             "hush",
-            "an object, got text; in a command, send the whole request as JSON (write PATH @FILE)",
+            (
+                "an object, got a string; in a command, send the whole request as JSON "
+                "(write PATH @FILE)"
+            ),
         ),
-        ("user_claim", ["hush"], "text, got a list"),
+        ("user_claim", ["hush"], "a string, got a list"),
         (
             "user_claim_json_pointer",
             "hush",
-            "a boolean (true or false), got text that is neither",
+            "a boolean, got a string that is neither",
         ),
-        ("token_num_uses", "hush", "a whole number, got text that is no number"),
+        ("token_num_uses", "hush", "a whole number, got a string that is no number"),
         (
             "token_ttl",
             -1,
             (
-                'a duration (seconds, or text such as "90s", "1h30m", "30d") that is not negative, '
-                "got a negative one"
+                'a duration (seconds, or a string such as "90s", "1h30m", "30d") that is not '
+                "negative, got a negative one"
             ),
         ),
     ],

@@ -118,11 +118,11 @@ def test_stored_token_types(token_type, expected):
         (b'{"token_type":"weekly"}', "'token_type' is no token type"),
         (
             b'{"bound_claims":"secret"}',
-            "'bound_claims' should be an object, is text",
+            "'bound_claims' should be an object, is a string",
         ),
         (
             b'{"user_claim":["secret"]}',
-            "'user_claim' should be text, is a list",
+            "'user_claim' should be a string, is a list",
         ),
         (
             b'{"bound_claims":{"a":1e99999999999999999999}}',

@@ -45,7 +45,7 @@ _SYNOPSIS = "Register a CEL role with the backend."
 _DESCRIPTION = """
 A CEL role is a program in the Common Expression Language. A login with one
 verifies the token as any login does; then the program is evaluated over its
-claims, and makes the pb.Auth that is granted, or denies with false or a text.
+claims, and makes the pb.Auth that is granted, or denies with false or a string.
 
 A write replaces the whole role, a patch changes what it sends.
 """

@@ -58,7 +58,7 @@ CEL_ROLE_FIELDS: tuple[Field, ...] = (
     Field(
         name="message",
         type=FieldType.STRING,
-        description="A text that is stored with the role; nothing uses it.",
+        description="A string that is stored with the role; nothing uses it.",
         hosts=OPENBAO_ONLY,
     ),
     *LEEWAYS,
@@ -101,7 +101,7 @@ class Program:
     def from_json(cls, members: Mapping[str, Any], base: Program | None = None) -> Program:
         """A program as a caller or the storage gives it.
 
-        Names are matched in any case, numbers are taken as texts, null as not sent, and
+        Names are matched in any case, numbers are taken as strings, null as not sent, and
         unknown members are ignored, as Go's mapstructure does.
 
         Args:
@@ -144,7 +144,7 @@ def _text(value: Any, name: str) -> str:
         return value
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return str(value)
-    raise CELProgramError("cel_program", f"{name} must be text, is {kind_of(value)}")
+    raise CELProgramError("cel_program", f"{name} must be a string, is {kind_of(value)}")
 
 
 def _variables(listed: Any) -> tuple[Variable, ...]:

@@ -168,7 +168,8 @@ def _check_globs(bound_claims: Mapping[str, Any]) -> None:
                 what = "a list that holds " if value is not bound else ""
                 raise UserError(
                     f"invalid 'bound_claims': with 'bound_claims_type' of 'glob', the value of "
-                    f"{quoted(claim)} must be text or a list of texts, got {what}{kind_of(value)}"
+                    f"{quoted(claim)} must be a string or a list of strings, got "
+                    f"{what}{kind_of(value)}"
                 )
 
 
