@@ -7,7 +7,7 @@ import pytest
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from vault_jwt_plugin.jwt_auth import JWTBackend, factory
 from vault_jwt_plugin.jwt_auth.config.config import CONFIG_FIELDS
-from vault_jwt_plugin.jwt_auth.role.fields import ROLE_FIELDS
+from vault_jwt_plugin.jwt_auth.role.role import ROLE_FIELDS
 from vault_jwt_plugin.sdk import Operation
 from vault_jwt_plugin.sdk.testing import FakeRequest, make_context
 

@@ -8,27 +8,25 @@ import pytest
 
 from vault_jwt_plugin.sdk import (
     ALIASES,
-    DEPRECATED_FIELDS,
     NS_PER_S,
-    TOKEN_FIELDS,
+    AliasedTokenParams,
     CIDRError,
-    DeprecatedParams,
     FieldData,
     TokenParams,
     TokenParamsError,
     TokenType,
     apply_aliases,
     by_name,
+    fields_of,
     parse_token_fields,
-    read_deprecated,
     read_token_params,
     sanitize_policies,
     token_auth,
-    token_type_of_stored,
     upgrade_loaded,
 )
+from vault_jwt_plugin.sdk.tokenutil import token_type_of_stored
 
-FIELDS = by_name(TOKEN_FIELDS + DEPRECATED_FIELDS)
+FIELDS = by_name(fields_of(AliasedTokenParams))
 H = 3600 * NS_PER_S
 
 
@@ -36,14 +34,21 @@ def data(**sent):
     return FieldData(FIELDS, sent)
 
 
-def write(params=None, deprecated=None, **sent):
+def write(params=None, **sent):
     sent_data = data(**sent)
-    parsed = parse_token_fields(params or TokenParams(), sent_data)
-    return apply_aliases(parsed, deprecated or DeprecatedParams(), sent_data)
+    parsed = parse_token_fields(params or AliasedTokenParams(), sent_data)
+    return apply_aliases(parsed, sent_data)
+
+
+def aliases(params):
+    return {old: getattr(params, old) for old in ALIASES}
+
+
+NO_ALIASES = aliases(AliasedTokenParams())
 
 
 def test_everything_sent():
-    params, deprecated = write(
+    params = write(
         token_bound_cidrs="127.0.0.1/32, 10.0.0.0/8",
         token_explicit_max_ttl="3h",
         token_max_ttl="2h",
@@ -54,7 +59,7 @@ def test_everything_sent():
         token_ttl="1h",
         token_num_uses=3,
     )
-    assert params == TokenParams(
+    assert params == AliasedTokenParams(
         token_bound_cidrs=("127.0.0.1", "10.0.0.0/8"),
         token_explicit_max_ttl=3 * H,
         token_max_ttl=2 * H,
@@ -65,7 +70,7 @@ def test_everything_sent():
         token_ttl=H,
         token_num_uses=3,
     )
-    assert deprecated == DeprecatedParams()
+    assert aliases(params) == NO_ALIASES
     assert read_token_params(params) == {
         "token_bound_cidrs": ["127.0.0.1", "10.0.0.0/8"],
         "token_explicit_max_ttl": 10800,
@@ -85,9 +90,8 @@ def test_everything_sent():
 
 
 def test_nothing_sent_changes_nothing():
-    stored = TokenParams(token_ttl=H, token_policies=("a",))
-    old = DeprecatedParams(ttl=H)
-    assert write(stored, old) == (stored, old)
+    stored = AliasedTokenParams(token_ttl=H, token_policies=("a",), ttl=H)
+    assert write(stored) == stored
     assert read_token_params(TokenParams())["token_policies"] == []
     assert read_token_params(TokenParams())["token_type"] == "default"
 
@@ -137,14 +141,14 @@ def test_nothing_sent_changes_nothing():
 )
 def test_refuses(stored, sent, message):
     with pytest.raises(TokenParamsError) as caught:
-        write(TokenParams(**stored), **sent)
+        write(AliasedTokenParams(**stored), **sent)
     assert caught.value.message == message
     assert caught.value.code == "token_params_invalid"
 
 
 def test_cidrs_are_checked_first():
     with pytest.raises(CIDRError, match="error parsing address"):
-        write(TokenParams(token_max_ttl=-1), token_bound_cidrs="nope")
+        write(AliasedTokenParams(token_max_ttl=-1), token_bound_cidrs="nope")
     with pytest.raises(CIDRError):
         write(bound_cidrs="nope")
 
@@ -162,33 +166,32 @@ SENT = {
 @pytest.mark.parametrize("old", ALIASES)
 def test_only_the_old_one(old):
     given, value = SENT[old]
-    params, deprecated = write(**{old: given})
+    params = write(**{old: given})
     assert getattr(params, ALIASES[old]) == value
-    assert getattr(deprecated, old) == value
+    assert getattr(params, old) == value
 
 
 @pytest.mark.parametrize("old", ALIASES)
 def test_only_the_new_one_clears_the_old(old):
     given, _ = SENT[old]
     changes: dict[str, Any] = {old: SENT[old][1]}
-    stored = DeprecatedParams(**changes)
-    _params, deprecated = write(None, stored, **{ALIASES[old]: given})
-    assert deprecated == DeprecatedParams()
+    params = write(AliasedTokenParams(**changes), **{ALIASES[old]: given})
+    assert aliases(params) == NO_ALIASES
 
 
 @pytest.mark.parametrize("old", ALIASES)
 def test_both_new_wins_and_old_follows(old):
     given, _ = SENT[old]
     other = {"policies": "zzz", "bound_cidrs": "1.1.1.1"}.get(old, 1)
-    params, deprecated = write(**{ALIASES[old]: given, old: other})
+    params = write(**{ALIASES[old]: given, old: other})
     new = getattr(params, ALIASES[old])
     assert new
-    assert getattr(deprecated, old) == new
+    assert getattr(params, old) == new
     assert new not in (other, ("zzz",), ("1.1.1.1",), NS_PER_S, 1)
 
 
 def test_token_policies_keep_their_case_and_order():
-    params, _ = write(token_policies="B,a,b")
+    params = write(token_policies="B,a,b")
     assert params.token_policies == ("B", "a", "b")
 
 
@@ -232,23 +235,31 @@ def test_sanitize_policies(policies, sane):
 
 
 def test_load_takes_old_values_where_new_ones_are_empty():
-    old = DeprecatedParams(ttl=H, policies=("a",), num_uses=2)
-    params = upgrade_loaded(TokenParams(token_num_uses=5), old)
+    loaded = AliasedTokenParams(token_num_uses=5, ttl=H, policies=("a",), num_uses=2)
+    params = upgrade_loaded(loaded)
     assert (params.token_ttl, params.token_policies, params.token_num_uses) == (H, ("a",), 5)
-    same = TokenParams()
-    assert upgrade_loaded(same, DeprecatedParams()) is same
+    same = AliasedTokenParams()
+    assert upgrade_loaded(same) is same
 
 
 def test_read_of_deprecated():
-    params = TokenParams(token_policies=("X",), token_bound_cidrs=("1.1.1.1",), token_ttl=7)
-    old = DeprecatedParams(policies=("a",), bound_cidrs=("2.2.2.2",), ttl=H, num_uses=1)
-    assert read_deprecated(params, old) == {
+    params = AliasedTokenParams(
+        token_policies=("X",),
+        token_bound_cidrs=("1.1.1.1",),
+        token_ttl=7,
+        policies=("a",),
+        bound_cidrs=("2.2.2.2",),
+        ttl=H,
+        num_uses=1,
+    )
+    read = read_token_params(params)
+    assert {old: read[old] for old in ALIASES if old in read} == {
         "policies": ["X"],
         "bound_cidrs": ["1.1.1.1"],
         "ttl": 3600,
         "num_uses": 1,
     }
-    assert read_deprecated(params, DeprecatedParams()) == {}
+    assert not ALIASES.keys() & read_token_params(AliasedTokenParams()).keys()
 
 
 @pytest.mark.parametrize(
@@ -268,5 +279,5 @@ def test_stored_token_type(stored, token_type):
 
 @pytest.mark.parametrize("stored", ["x", 9, [1]])
 def test_stored_token_type_refused(stored):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^is no token type$"):
         token_type_of_stored(stored)

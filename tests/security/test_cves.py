@@ -36,7 +36,7 @@ from tests.security.issuing import (
 )
 from vault_jwt_plugin.host.response import ResponseError, reply
 from vault_jwt_plugin.jwt_auth.config.config import CONFIG_FIELDS
-from vault_jwt_plugin.jwt_auth.role.fields import ROLE_FIELDS
+from vault_jwt_plugin.jwt_auth.role.role import ROLE_FIELDS
 from vault_jwt_plugin.pb import backend_pb2
 from vault_jwt_plugin.sdk import (
     Auth,

@@ -1,6 +1,6 @@
 """What the author of an auth backend sees. Imports nothing of the plugin's other layers."""
 
-from vault_jwt_plugin.sdk import jsonutil
+from vault_jwt_plugin.sdk import jsonutil, parameters
 from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory, LoopLag
 from vault_jwt_plugin.sdk.cidr import CIDRError, CIDRSet, parse_cidrs
 from vault_jwt_plugin.sdk.coercion import NS_PER_S
@@ -28,6 +28,15 @@ from vault_jwt_plugin.sdk.fields import (
     by_name,
 )
 from vault_jwt_plugin.sdk.log_limit import LogLimit
+from vault_jwt_plugin.sdk.parameters import (
+    KEEP,
+    OURS,
+    RESET,
+    OnOmit,
+    Parameter,
+    fields_of,
+    parameter,
+)
 from vault_jwt_plugin.sdk.path import (
     NAME_PATTERN,
     ExistenceCheck,
@@ -51,31 +60,31 @@ from vault_jwt_plugin.sdk.storage import ReplicationState, Storage, StorageEntry
 from vault_jwt_plugin.sdk.text import holds_host_phrase, quoted
 from vault_jwt_plugin.sdk.tokenutil import (
     ALIASES,
-    DEPRECATED_FIELDS,
     TOKEN_FIELDS,
-    DeprecatedParams,
+    AliasedTokenParams,
     TokenParams,
     TokenParamsError,
     apply_aliases,
     parse_token_fields,
-    read_deprecated,
     read_token_params,
     sanitize_policies,
     token_auth,
-    token_type_of_stored,
     upgrade_loaded,
 )
 
 __all__ = [
     "ALIASES",
     "BOTH_HOSTS",
-    "DEPRECATED_FIELDS",
+    "KEEP",
     "NAME_PATTERN",
     "NS_PER_S",
     "OPENBAO_ONLY",
+    "OURS",
+    "RESET",
     "TOKEN_FIELDS",
     "VAULT_ONLY",
     "Alias",
+    "AliasedTokenParams",
     "Auth",
     "Backend",
     "BackendContext",
@@ -84,7 +93,6 @@ __all__ = [
     "CIDRSet",
     "CodedError",
     "Connection",
-    "DeprecatedParams",
     "ExistenceCheck",
     "Field",
     "FieldData",
@@ -98,8 +106,10 @@ __all__ = [
     "LogicalError",
     "LoopLag",
     "MaybeAwaitable",
+    "OnOmit",
     "Operation",
     "OperationSpec",
+    "Parameter",
     "Path",
     "PermissionDenied",
     "RawResponse",
@@ -119,16 +129,17 @@ __all__ = [
     "UserError",
     "apply_aliases",
     "by_name",
+    "fields_of",
     "holds_host_phrase",
     "jsonutil",
     "name_regex",
+    "parameter",
+    "parameters",
     "parse_cidrs",
     "parse_token_fields",
     "quoted",
-    "read_deprecated",
     "read_token_params",
     "sanitize_policies",
     "token_auth",
-    "token_type_of_stored",
     "upgrade_loaded",
 ]

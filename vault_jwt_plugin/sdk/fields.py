@@ -43,6 +43,8 @@ class TypeInfo:
     openapi_format: str = ""
     openapi_items: str = ""
     is_duration: bool = False
+    stored_as: tuple[type, str] | None = None
+    """Of a list or a map: the kind that must be stored, and its name for messages."""
 
 
 _DURATION_EXPECTED = 'a duration (seconds, or a string such as "90s", "1h30m", "30d")'
@@ -79,6 +81,7 @@ TYPE_INFO: Mapping[FieldType, TypeInfo] = {
         help_name="slice",
         openapi_type="array",
         openapi_items="string",
+        stored_as=(list, "a list of strings"),
     ),
     FieldType.MAP: TypeInfo(
         coerce=coercion.to_map,
@@ -86,6 +89,7 @@ TYPE_INFO: Mapping[FieldType, TypeInfo] = {
         help_name="map",
         openapi_type="object",
         openapi_format="map",
+        stored_as=(Mapping, "an object"),
     ),
     FieldType.KV_PAIRS: TypeInfo(
         coerce=coercion.to_kv_pairs,
@@ -93,6 +97,7 @@ TYPE_INFO: Mapping[FieldType, TypeInfo] = {
         help_name="keypair",
         openapi_type="object",
         openapi_format="kvpairs",
+        stored_as=(Mapping, "an object of strings"),
     ),
     FieldType.LIST: TypeInfo(
         coerce=coercion.to_list,
@@ -100,6 +105,7 @@ TYPE_INFO: Mapping[FieldType, TypeInfo] = {
         help_name="slice",
         openapi_type="array",
         openapi_items="object",
+        stored_as=(list, "a list"),
     ),
     FieldType.DURATION: TypeInfo(
         coerce=coercion.to_duration_ns,
@@ -245,10 +251,10 @@ class Field:
         Raises:
             FieldError: stored data of another kind.
         """
-        if self.type in _STORED_AS:
+        if self._info.stored_as is not None:
             if value is None:
                 return None
-            kind, expected = _STORED_AS[self.type]
+            kind, expected = self._info.stored_as
             if not isinstance(value, kind):
                 raise FieldError(self.name, expected, coercion.kind_of(value))
         if self._info.is_duration and isinstance(value, int) and not isinstance(value, bool):
@@ -262,15 +268,6 @@ class Field:
         if self._info.is_duration and value is not None:
             return value // NS_PER_S if value >= 0 else -(-value // NS_PER_S)
         return self.stored(value)
-
-
-# How lists and maps are stored, and what that is called.
-_STORED_AS: dict[FieldType, tuple[type, str]] = {
-    FieldType.COMMA_STRINGS: (list, "a list of strings"),
-    FieldType.LIST: (list, "a list"),
-    FieldType.MAP: (Mapping, "an object"),
-    FieldType.KV_PAIRS: (Mapping, "an object of strings"),
-}
 
 
 def by_name(fields: Iterable[Field]) -> dict[str, Field]:

@@ -6,128 +6,28 @@ Mirrors `sdk/helper/tokenutil/tokenutil.go`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vault_jwt_plugin.sdk.cidr import parse_cidrs
-from vault_jwt_plugin.sdk.coercion import NS_PER_S
 from vault_jwt_plugin.sdk.errors import UserError
-from vault_jwt_plugin.sdk.fields import OPENBAO_ONLY, Field, FieldData, FieldType
+from vault_jwt_plugin.sdk.fields import OPENBAO_ONLY, FieldData, FieldType
+from vault_jwt_plugin.sdk.parameters import (
+    KEEP,
+    StoredFormError,
+    changes,
+    fields_of,
+    own_fields_of,
+    parameter,
+    read_back,
+)
 from vault_jwt_plugin.sdk.request import Auth, TokenType
 from vault_jwt_plugin.sdk.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_GROUP = "Tokens"
-
-TOKEN_FIELDS: tuple[Field, ...] = (
-    Field(
-        name="token_bound_cidrs",
-        type=FieldType.COMMA_STRINGS,
-        description="CIDR blocks from which the token may be used, and a login may come. "
-        "A comma-separated string or a list.",
-        display_name="Generated Token's Bound CIDRs",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_explicit_max_ttl",
-        type=FieldType.DURATION,
-        description="Maximum lifetime fixed into the token: a renewal can't pass it, and later "
-        "changes of the role or the mount don't move it.",
-        display_name="Generated Token's Explicit Maximum TTL",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_max_ttl",
-        type=FieldType.DURATION,
-        description="Maximum lifetime of the token; 0 means the mount's.",
-        display_name="Generated Token's Maximum TTL",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_no_default_policy",
-        type=FieldType.BOOL,
-        description="Leave out the policy 'default', which every token gets otherwise.",
-        display_name="Do Not Attach 'default' Policy To Generated Tokens",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_period",
-        type=FieldType.DURATION,
-        description="Makes the token periodic: it has no maximum lifetime, and each renewal "
-        "lasts this long.",
-        display_name="Generated Token's Period",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_policies",
-        type=FieldType.COMMA_STRINGS,
-        description="Policies of the token. A comma-separated string or a list.",
-        display_name="Generated Token's Policies",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_type",
-        type=FieldType.STRING,
-        default="default-service",
-        description="'service', 'batch', or 'default' for what the mount says.",
-        display_name="Generated Token's Type",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_ttl",
-        type=FieldType.DURATION,
-        description="Lifetime of the token at login; 0 means the mount's default.",
-        display_name="Generated Token's Initial TTL",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_num_uses",
-        type=FieldType.INT,
-        description="How often the token may be used; 0 means without limit.",
-        display_name="Maximum Uses of Generated Tokens",
-        display_group=_GROUP,
-    ),
-    Field(
-        name="token_strictly_bind_ip",
-        type=FieldType.BOOL,
-        description="Bind the token to the address that logged in.",
-        display_name="Strictly Bind Generated Tokens to the Client's Address",
-        display_group=_GROUP,
-        hosts=OPENBAO_ONLY,
-    ),
-)
-"""Every `token_*` parameter, in the framework's order."""
-
-ALIASES: Mapping[str, str] = {
-    "policies": "token_policies",
-    "bound_cidrs": "token_bound_cidrs",
-    "num_uses": "token_num_uses",
-    "ttl": "token_ttl",
-    "max_ttl": "token_max_ttl",
-    "period": "token_period",
-}
-"""Deprecated parameter to the one that replaced it."""
-
-
-def deprecation_text(replacement: str) -> str:
-    """Description of a deprecated parameter (Go `DeprecationText`)."""
-    return (
-        f'Use "{replacement}" instead. If this and "{replacement}" are both specified, '
-        f'only "{replacement}" will be used.'
-    )
-
-
-DEPRECATED_FIELDS: tuple[Field, ...] = tuple(
-    Field(
-        name=old,
-        type=next(declared.type for declared in TOKEN_FIELDS if declared.name == new),
-        description=deprecation_text(new),
-        deprecated=True,
-    )
-    for old, new in ALIASES.items()
-)
-"""The deprecated aliases, same types as their replacements."""
+P = TypeVar("P", bound="TokenParams")
+A = TypeVar("A", bound="AliasedTokenParams")
 
 _TYPE_OF_INPUT = {
     "": TokenType.DEFAULT,
@@ -154,40 +54,8 @@ class TokenParamsError(UserError):
     code = "token_params_invalid"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenParams:
-    """What a role says of its tokens (Go `TokenParams`). Durations are nanoseconds.
-
-    `token_policies` and `token_bound_cidrs` are None where storage holds null;
-    CIDRs are texts as `cidr.parse_cidrs` returns them.
-    """
-
-    token_policies: tuple[str, ...] | None = None
-    token_bound_cidrs: tuple[str, ...] | None = None
-    token_ttl: int = 0
-    token_max_ttl: int = 0
-    token_explicit_max_ttl: int = 0
-    token_period: int = 0
-    token_no_default_policy: bool = False
-    token_num_uses: int = 0
-    token_type: TokenType = TokenType.DEFAULT
-    token_strictly_bind_ip: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeprecatedParams:
-    """Stored values of the deprecated aliases; zero and None: never given, or superseded."""
-
-    policies: tuple[str, ...] | None = None
-    bound_cidrs: tuple[str, ...] | None = None
-    num_uses: int = 0
-    ttl: int = 0
-    max_ttl: int = 0
-    period: int = 0
-
-
 def token_type_of_input(text: str) -> TokenType:
-    """A caller's `token_type`; the schema's own default, `default-service`, is not among them.
+    """Read a caller's `token_type`; the field's own default, `default-service`, is refused.
 
     Raises:
         TokenParamsError: another word.
@@ -199,53 +67,181 @@ def token_type_of_input(text: str) -> TokenType:
 
 
 def token_type_of_stored(value: object) -> TokenType:
-    """A stored `token_type`: a number, or the text of old versions.
+    """Return a stored `token_type`: a number, or a word of old versions.
 
     Raises:
-        ValueError: neither.
+        StoredFormError: it is neither; the text reads on after the parameter's name.
     """
-    if isinstance(value, str):
-        try:
-            return _TYPE_OF_NAME[value or "default"]
-        except KeyError:
-            raise ValueError("stored token_type is no known word") from None
-    if value is None:
+    if value is None or value == "":
         return TokenType.DEFAULT
-    if isinstance(value, int):
+    if isinstance(value, str) and value in _TYPE_OF_NAME:
+        return _TYPE_OF_NAME[value]
+    if isinstance(value, int) and value in tuple(TokenType):
         return TokenType(value)
-    raise ValueError("stored token_type is neither number nor text")
+    raise StoredFormError("is no token type")
 
 
-def parse_token_fields(params: TokenParams, data: FieldData) -> TokenParams:
+def _token(type_: FieldType, display_name: str, description: str, **details: Any) -> Any:
+    return parameter(
+        type_, KEEP, description, display_name=display_name, display_group="Tokens", **details
+    )
+
+
+def _alias(type_: FieldType, replacement: str, **details: Any) -> Any:
+    """Declare the deprecated alias of a parameter (Go `DeprecationText`)."""
+    description = (
+        f'Use "{replacement}" instead. If this and "{replacement}" are both specified, '
+        f'only "{replacement}" will be used.'
+    )
+    return parameter(
+        type_,
+        KEEP,
+        description,
+        deprecated=True,
+        alias_of=replacement,
+        shown_if=bool,
+        **details,
+    )
+
+
+def _listed(value: Iterable[str] | None) -> list[str]:
+    return list(value or ())
+
+
+def sanitize_policies(policies: Iterable[str]) -> tuple[str, ...]:
+    """Lowercase, trim and sort policies, each once and none empty; `root` stands alone.
+
+    Mirrors `policyutil.ParsePolicies` for a list.
+    """
+    names = {policy.strip().lower() for policy in policies} - {""}
+    return ("root",) if "root" in names else tuple(sorted(names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenParams:
+    """What a role says of its tokens (Go `TokenParams`), in the framework's order.
+
+    Durations are nanoseconds. The lists are None where storage holds null; CIDRs are as
+    `cidr.parse_cidrs` returns them.
+    """
+
+    token_bound_cidrs: tuple[str, ...] | None = _token(
+        FieldType.COMMA_STRINGS,
+        "Generated Token's Bound CIDRs",
+        "CIDR blocks from which the token may be used, and a login may come. "
+        "A comma-separated string or a list.",
+        parse=parse_cidrs,
+        show=_listed,
+    )
+    token_explicit_max_ttl: int = _token(
+        FieldType.DURATION,
+        "Generated Token's Explicit Maximum TTL",
+        "Maximum lifetime fixed into the token: a renewal can't pass it, and later "
+        "changes of the role or the mount don't move it.",
+    )
+    token_max_ttl: int = _token(
+        FieldType.DURATION,
+        "Generated Token's Maximum TTL",
+        "Maximum lifetime of the token; 0 means the mount's.",
+    )
+    token_no_default_policy: bool = _token(
+        FieldType.BOOL,
+        "Do Not Attach 'default' Policy To Generated Tokens",
+        "Leave out the policy 'default', which every token gets otherwise.",
+    )
+    token_period: int = _token(
+        FieldType.DURATION,
+        "Generated Token's Period",
+        "Makes the token periodic: it has no maximum lifetime, and each renewal lasts this long.",
+    )
+    token_policies: tuple[str, ...] | None = _token(
+        FieldType.COMMA_STRINGS,
+        "Generated Token's Policies",
+        "Policies of the token. A comma-separated string or a list.",
+        show=_listed,
+    )
+    token_type: TokenType = _token(  # noqa: RUF009 - it declares a dataclass field
+        FieldType.STRING,
+        "Generated Token's Type",
+        "'service', 'batch', or 'default' for what the mount says.",
+        default="default-service",
+        initial=TokenType.DEFAULT,
+        decode=token_type_of_stored,
+        show=TOKEN_TYPE_NAMES.__getitem__,
+    )
+    token_ttl: int = _token(
+        FieldType.DURATION,
+        "Generated Token's Initial TTL",
+        "Lifetime of the token at login; 0 means the mount's default.",
+    )
+    token_num_uses: int = _token(
+        FieldType.INT,
+        "Maximum Uses of Generated Tokens",
+        "How often the token may be used; 0 means without limit.",
+    )
+    token_strictly_bind_ip: bool = _token(
+        FieldType.BOOL,
+        "Strictly Bind Generated Tokens to the Client's Address",
+        "Bind the token to the address that logged in.",
+        hosts=OPENBAO_ONLY,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasedTokenParams(TokenParams):
+    """Token parameters and the stored values of their deprecated aliases.
+
+    An alias is zero or None where it was never given, or is superseded.
+    """
+
+    policies: tuple[str, ...] | None = _alias(
+        FieldType.COMMA_STRINGS, "token_policies", parse=sanitize_policies
+    )
+    bound_cidrs: tuple[str, ...] | None = _alias(
+        FieldType.COMMA_STRINGS, "token_bound_cidrs", parse=parse_cidrs
+    )
+    num_uses: int = _alias(FieldType.INT, "token_num_uses")
+    ttl: int = _alias(FieldType.DURATION, "token_ttl")
+    max_ttl: int = _alias(FieldType.DURATION, "token_max_ttl")
+    period: int = _alias(FieldType.DURATION, "token_period")
+
+
+TOKEN_FIELDS = fields_of(TokenParams)
+"""Every `token_*` parameter, in the framework's order."""
+
+ALIASES: Mapping[str, str] = {
+    each.name: each.alias_of for each in own_fields_of(AliasedTokenParams)
+}
+"""Deprecated parameter to the one that replaced it."""
+
+_UNSET = TokenParams()
+
+
+def parse_token_fields(params: P, data: FieldData) -> P:
     """Overlay the `token_*` parameters that were sent, and check the result.
 
     Checks run in Go's order (`ParseTokenFields`); the first failure wins.
 
     Args:
         params: the stored values; what was not sent stays.
-        data: what was sent; its fields must include those of `TOKEN_FIELDS` that it may hold.
+        data: its fields must include those of `TOKEN_FIELDS` that it may hold.
 
     Raises:
         CIDRError: `token_bound_cidrs` holds no address.
-        TokenParamsError: a value out of range, or values that don't go together.
+        TokenParamsError: a value is out of range, or values don't go together.
     """
-    changes: dict[str, Any] = {
-        declared.name: data[declared.name]
-        for declared in TOKEN_FIELDS
-        if declared.name in data and declared.name != "token_type"
-    }
-    if "token_bound_cidrs" in changes:
-        changes["token_bound_cidrs"] = parse_cidrs(changes["token_bound_cidrs"])
-    params = replace(params, **changes)
+    sent = changes(TokenParams, data)
+    token_type = sent.pop("token_type", None)
+    params = replace(params, **sent)
     _check_lifetime_bounds(params)
-    if "token_type" in data:
-        params = replace(params, token_type=token_type_of_input(data["token_type"]))
+    if token_type is not None:
+        params = replace(params, token_type=token_type_of_input(token_type))
     _check_rest(params)
     return params
 
 
 def check_token_params(params: TokenParams) -> None:
-    """The checks of `parse_token_fields` alone, for values that came another way.
+    """Check values as `parse_token_fields` does.
 
     Raises:
         TokenParamsError: a value out of range, or values that don't go together.
@@ -280,107 +276,64 @@ def _check_rest(params: TokenParams) -> None:
         )
 
 
-def apply_aliases(
-    params: TokenParams, deprecated: DeprecatedParams, data: FieldData
-) -> tuple[TokenParams, DeprecatedParams]:
+def apply_aliases(params: A, data: FieldData) -> A:
     """Apply the deprecated aliases that were sent, then check the result again.
 
-    Only the new one sent: the old stored value is cleared. Only the old one: both
-    take it. Both: the new one wins and the old one takes its value. Neither:
-    unchanged (Go `UpgradeValue`).
+    If only the new parameter is sent, the stored value of the alias is cleared. If only the
+    alias is sent, both take its value. If both are sent, the new one wins and the alias
+    takes its value. Otherwise nothing changes (Go `UpgradeValue`).
 
     Differs from Vault: the checks run again afterwards, so that an alias can't
     smuggle in what its replacement would be refused for.
 
     Args:
         params: after `parse_token_fields`.
-        deprecated: the stored values of the aliases.
         data: what was sent.
 
     Raises:
         CIDRError: `bound_cidrs` holds no address.
-        TokenParamsError: a value out of range, or values that don't go together.
+        TokenParamsError: a value is out of range, or values don't go together.
     """
-    new_changes: dict[str, Any] = {}
-    old_changes: dict[str, Any] = {}
-    for old, new in ALIASES.items():
+    changed: dict[str, Any] = {}
+    for alias in own_fields_of(AliasedTokenParams):
+        old, new = alias.name, alias.alias_of
         if new in data:
-            old_changes[old] = getattr(params if old in data else _NO_PARAMS, new)
+            changed[old] = getattr(params if old in data else _UNSET, new)
         elif old in data:
-            value = data[old]
-            if old == "bound_cidrs":
-                value = parse_cidrs(value)
-            elif old == "policies":
-                value = sanitize_policies(value)
-            new_changes[new] = old_changes[old] = value
-    if not new_changes and not old_changes:
-        return params, deprecated
-    params = replace(params, **new_changes)
+            changed[new] = changed[old] = alias.parse(data[old])
+    if not changed:
+        return params
+    params = replace(params, **changed)
     check_token_params(params)
-    return params, replace(deprecated, **old_changes)
+    return params
 
 
-_NO_PARAMS = TokenParams()
-
-
-def sanitize_policies(policies: Iterable[str]) -> tuple[str, ...]:
-    """Policies lowercased, trimmed, without empty and repeated ones, sorted; `root` alone if among.
-
-    Mirrors `policyutil.ParsePolicies` for a list.
-    """
-    names = {policy.strip().lower() for policy in policies} - {""}
-    return ("root",) if "root" in names else tuple(sorted(names))
-
-
-def upgrade_loaded(params: TokenParams, deprecated: DeprecatedParams) -> TokenParams:
-    """Values just loaded: an empty `token_*` takes the stored value of its old alias."""
-    changes = {
-        new: getattr(deprecated, old)
+def upgrade_loaded(params: A) -> A:
+    """Let each empty `token_*` value that was just loaded take the value of its old alias."""
+    changed = {
+        new: getattr(params, old)
         for old, new in ALIASES.items()
-        if not getattr(params, new) and getattr(deprecated, old)
+        if not getattr(params, new) and getattr(params, old)
     }
-    return replace(params, **changes) if changes else params
+    return replace(params, **changed) if changed else params
 
 
 def read_token_params(params: TokenParams) -> dict[str, Any]:
-    """The `token_*` parameters as a read returns them (Go `PopulateTokenData`).
+    """Return what a read shows of all parameters, a role's own included (Go `PopulateTokenData`).
 
-    Durations are whole seconds, absent lists `[]`. `token_strictly_bind_ip` is included.
+    Durations are whole seconds, absent lists `[]`. Aliases are shown only if their stored
+    value is set: `policies` and `bound_cidrs` echo their replacements, the others show the
+    stored number.
     """
-    return {
-        "token_bound_cidrs": list(params.token_bound_cidrs or ()),
-        "token_explicit_max_ttl": params.token_explicit_max_ttl // NS_PER_S,
-        "token_max_ttl": params.token_max_ttl // NS_PER_S,
-        "token_no_default_policy": params.token_no_default_policy,
-        "token_num_uses": params.token_num_uses,
-        "token_period": params.token_period // NS_PER_S,
-        "token_policies": list(params.token_policies or ()),
-        "token_strictly_bind_ip": params.token_strictly_bind_ip,
-        "token_ttl": params.token_ttl // NS_PER_S,
-        "token_type": TOKEN_TYPE_NAMES[params.token_type],
-    }
-
-
-def read_deprecated(params: TokenParams, deprecated: DeprecatedParams) -> dict[str, Any]:
-    """The aliases as a read returns them: only those whose stored value is set.
-
-    `policies` and `bound_cidrs` echo their replacements, the others the stored number.
-    """
-    read: dict[str, Any] = {}
-    if deprecated.policies:
-        read["policies"] = list(params.token_policies or ())
-    if deprecated.bound_cidrs:
-        read["bound_cidrs"] = list(params.token_bound_cidrs or ())
-    if deprecated.num_uses:
-        read["num_uses"] = deprecated.num_uses
-    for name in ("ttl", "max_ttl", "period"):
-        if value := getattr(deprecated, name):
-            read[name] = value // NS_PER_S
-    return read
+    data = read_back(params)
+    for old in ("policies", "bound_cidrs"):
+        if old in data:
+            data[old] = data[ALIASES[old]]
+    return data
 
 
 def token_auth(params: TokenParams) -> Auth:
-    """An Auth with what the parameters say, renewable (Go `PopulateTokenAuth`)."""
+    """Return an Auth with what the parameters say, renewable (Go `PopulateTokenAuth`)."""
     return Auth(
         policies=params.token_policies or (),
         renewable=True,

@@ -15,8 +15,8 @@ from vault_jwt_plugin.jwt_auth.paths.role import (
     merge,
     warnings_of,
 )
-from vault_jwt_plugin.jwt_auth.role.fields import NAME_FIELD, ROLE_FIELDS
-from vault_jwt_plugin.jwt_auth.role.role import Role
+from vault_jwt_plugin.jwt_auth.role.fields import NAME_FIELD
+from vault_jwt_plugin.jwt_auth.role.role import ROLE_FIELDS, Role
 from vault_jwt_plugin.sdk import (
     FieldData,
     InternalError,

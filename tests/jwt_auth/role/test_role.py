@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.jwt_auth import stored
-from vault_jwt_plugin.jwt_auth.role.fields import ROLE_FIELDS
-from vault_jwt_plugin.jwt_auth.role.role import Role, StoredRoleError
+from vault_jwt_plugin.jwt_auth.role.role import ROLE_FIELDS, Role, StoredRoleError
 from vault_jwt_plugin.sdk import TokenType
 
 SECOND = 1_000_000_000

@@ -13,7 +13,6 @@ from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.cel.prepared import counted_name
 from vault_jwt_plugin.jwt_auth.cel.role import (
     CEL_ROLE_FIELDS,
-    NAME_FIELD,
     STORAGE_PREFIX,
     CELRole,
     Program,
@@ -30,6 +29,7 @@ from vault_jwt_plugin.sdk import (
     Response,
     StorageEntry,
     UserError,
+    parameters,
 )
 
 if TYPE_CHECKING:
@@ -53,14 +53,6 @@ A write replaces the whole role, a patch changes what it sends.
 WARN_UNBOUND = (
     "the role has no bound_audiences: tokens meant for any audience are accepted, unless the "
     "program looks at claims.aud"
-)
-
-_MERGED = (
-    "message",
-    "expiration_leeway",
-    "not_before_leeway",
-    "clock_skew_leeway",
-    "bound_audiences",
 )
 
 
@@ -95,7 +87,7 @@ class CELRolePaths:
             ),
             Path(
                 pattern=f"cel/role/{NAME_PATTERN}",
-                fields=(NAME_FIELD, *CEL_ROLE_FIELDS),
+                fields=CEL_ROLE_FIELDS,
                 operations={
                     Operation.READ: OperationSpec(
                         handler=self.read,
@@ -137,11 +129,8 @@ class CELRolePaths:
         name = data["name"]
         if "cel_program" not in data:
             raise CELProgramError("cel_program", "missing required field 'cel_program'")
-        role = CELRole(
-            name=name,
-            cel_program=Program.from_json(data["cel_program"] or {}),
-            **{field: data[field] for field in _MERGED},
-        )
+        program = Program.from_json(data["cel_program"] or {})
+        role = CELRole(**parameters.changes(CELRole, data) | {"cel_program": program})
 
         async def change() -> CELRole:
             return await self._store(replace(role, extra=await self._unknown_members(name)))
@@ -212,7 +201,7 @@ class CELRolePaths:
 
 
 def _merged(role: CELRole, data: FieldData) -> CELRole:
-    changes = {field: data[field] for field in _MERGED if field in data}
+    changes = parameters.changes(CELRole, data, patch=True)
     if "cel_program" in data:
         sent = data["cel_program"]
         if sent is None:

@@ -7,21 +7,27 @@ mount can be taken over in place and handed back. Members that we don't know sta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.errors import kind_of
-from vault_jwt_plugin.jwt_auth.role.fields import LEEWAYS
+from vault_jwt_plugin.jwt_auth.role.fields import (
+    CLOCK_SKEW_LEEWAY,
+    EXPIRATION_LEEWAY,
+    NOT_BEFORE_LEEWAY,
+)
 from vault_jwt_plugin.jwt_auth.role.role import StoredRoleError
 from vault_jwt_plugin.sdk import (
+    KEEP,
     OPENBAO_ONLY,
-    Field,
-    FieldError,
+    RESET,
     FieldType,
-    by_name,
+    fields_of,
     jsonutil,
+    parameter,
+    parameters,
 )
 
 STORAGE_PREFIX = "cel/role/"
@@ -34,48 +40,6 @@ MAX_VARIABLES = 32
 
 MAX_PROGRAM_CHARS = 32_768
 """All expressions of a program together, in characters."""
-
-NAME_FIELD = Field(
-    name="name",
-    type=FieldType.STRING,
-    description=(
-        "Name of the CEL role. Logins name roles in lower case: one with upper case letters "
-        "can't be logged in with."
-    ),
-    hosts=OPENBAO_ONLY,
-)
-
-CEL_ROLE_FIELDS: tuple[Field, ...] = (
-    Field(
-        name="cel_program",
-        type=FieldType.MAP,
-        description=(
-            "The program: an object with 'expression' and, optionally, 'variables', a list of "
-            "objects with 'name' and 'expression' that are evaluated first, in order."
-        ),
-        hosts=OPENBAO_ONLY,
-    ),
-    Field(
-        name="message",
-        type=FieldType.STRING,
-        description="A string that is stored with the role; nothing uses it.",
-        hosts=OPENBAO_ONLY,
-    ),
-    *LEEWAYS,
-    Field(
-        name="bound_audiences",
-        type=FieldType.COMMA_STRINGS,
-        description=(
-            "Comma-separated list of 'aud' values; a token must carry one of them. "
-            "Without this list, the program alone decides about 'aud'."
-        ),
-    ),
-)
-"""The parameters of `cel/role/NAME` but its name."""
-
-_FIELDS = by_name(CEL_ROLE_FIELDS)
-_LEEWAY_NAMES = tuple(each.name for each in LEEWAYS)
-_KNOWN = frozenset({"name", *_FIELDS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +78,7 @@ class Program:
         sent = _member(members, "expression")
         expression = base.expression if base is not None else ""
         if sent is not None:
-            expression = _text(sent, "cel_program.expression")
+            expression = _string(sent, "cel_program.expression")
         listed = _member(members, "variables")
         variables = base.variables if base is not None else ()
         if listed is not None:
@@ -139,7 +103,7 @@ def _member(members: Mapping[str, Any], name: str) -> Any:
     return next((value for key, value in members.items() if key.casefold() == name), None)
 
 
-def _text(value: Any, name: str) -> str:
+def _string(value: Any, name: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
@@ -163,8 +127,10 @@ def _variables(listed: Any) -> tuple[Variable, ...]:
         name, expression = _member(members, "name"), _member(members, "expression")
         variables.append(
             Variable(
-                name="" if name is None else _text(name, f"{where}.name"),
-                expression=("" if expression is None else _text(expression, f"{where}.expression")),
+                name="" if name is None else _string(name, f"{where}.name"),
+                expression=(
+                    "" if expression is None else _string(expression, f"{where}.expression")
+                ),
             )
         )
     return tuple(variables)
@@ -190,13 +156,41 @@ class CELRole:
     the stored members that are none of ours.
     """
 
-    name: str
-    cel_program: Program
-    message: str = ""
-    expiration_leeway: int = 0
-    not_before_leeway: int = 0
-    clock_skew_leeway: int = 0
-    bound_audiences: tuple[str, ...] | None = None
+    name: str = parameter(
+        FieldType.STRING,
+        KEEP,
+        "Name of the CEL role. Logins name roles in lower case: one with upper case letters "
+        "can't be logged in with.",
+        initial=MISSING,
+        hosts=OPENBAO_ONLY,
+    )
+    cel_program: Program = parameter(
+        FieldType.MAP,
+        KEEP,
+        "The program: an object with 'expression' and, optionally, 'variables', a list of "
+        "objects with 'name' and 'expression' that are evaluated first, in order.",
+        initial=MISSING,
+        hosts=OPENBAO_ONLY,
+        decode=Program.from_json,
+        encode=Program.to_json,
+        show=Program.to_json,
+    )
+    message: str = parameter(
+        FieldType.STRING,
+        RESET,
+        "A string that is stored with the role; nothing uses it.",
+        hosts=OPENBAO_ONLY,
+        stored_if=bool,
+    )
+    expiration_leeway: int = EXPIRATION_LEEWAY(RESET)
+    not_before_leeway: int = NOT_BEFORE_LEEWAY(RESET)
+    clock_skew_leeway: int = CLOCK_SKEW_LEEWAY(RESET)
+    bound_audiences: tuple[str, ...] | None = parameter(
+        FieldType.COMMA_STRINGS,
+        RESET,
+        "Comma-separated list of 'aud' values; a token must carry one of them. "
+        "Without this list, the program alone decides about 'aud'.",
+    )
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -212,54 +206,27 @@ class CELRole:
         """
         try:
             members = jsonutil.loads(raw)
-        except jsonutil.JSONError as error:
+            program = members.get("cel_program") if isinstance(members, dict) else None
+            if not isinstance(program, dict):
+                raise _invalid(name, "no JSON object with a cel_program")
+            return parameters.from_stored(cls, members, name=name)
+        except (jsonutil.JSONError, parameters.StoredFormError) as error:
             raise _invalid(name, str(error)) from None
-        program = members.get("cel_program") if isinstance(members, dict) else None
-        if not isinstance(program, dict):
-            raise _invalid(name, "no JSON object with a cel_program")
-        try:
-            return cls(
-                name=name,
-                cel_program=Program.from_json(program),
-                message=_FIELDS["message"].from_stored(members.get("message")),
-                bound_audiences=_FIELDS["bound_audiences"].from_stored(
-                    members.get("bound_audiences")
-                ),
-                **{
-                    leeway: _FIELDS[leeway].from_stored(members.get(leeway)) or 0
-                    for leeway in _LEEWAY_NAMES
-                },
-                extra={key: value for key, value in members.items() if key not in _KNOWN},
-            )
-        except FieldError as error:
-            raise _invalid(
-                name, f"{error.field!r} should be {error.expected}, is {error.received}"
-            ) from None
         except CELProgramError as error:
             raise _invalid(name, error.message) from error
 
     def to_stored(self) -> bytes:
-        """The value to store."""
-        members: dict[str, Any] = {"name": self.name, "cel_program": self.cel_program.to_json()}
-        if self.message:
-            members["message"] = self.message
-        members |= {leeway: getattr(self, leeway) for leeway in _LEEWAY_NAMES}
-        members["bound_audiences"] = self._audiences()
-        return jsonutil.dumps(dict(self.extra) | members).encode()
+        """Encode for storage: every member, ours and unknown ones."""
+        return parameters.to_stored(self)
 
     def read_data(self) -> dict[str, Any]:
-        """What a read answers: leeways in whole seconds."""
-        return {
-            "name": self.name,
-            "cel_program": self.cel_program.to_json(),
-            "message": self.message,
-            **{leeway: _FIELDS[leeway].read(getattr(self, leeway)) for leeway in _LEEWAY_NAMES},
-            "bound_audiences": self._audiences(),
-        }
-
-    def _audiences(self) -> list[str] | None:
-        return None if self.bound_audiences is None else list(self.bound_audiences)
+        """Return what a read shows: leeways in whole seconds."""
+        return parameters.read_back(self)
 
 
 def _invalid(name: str, problem: str) -> StoredRoleError:
     return StoredRoleError(name, problem, kind="CEL role")
+
+
+CEL_ROLE_FIELDS = fields_of(CELRole)
+"""The parameters of `cel/role/NAME`."""

@@ -1,8 +1,7 @@
 """`role/` and `role/NAME`: list, read, write, delete.
 
-Mirrors `path_role.go` of both Go methods. A write keeps what it does not send,
-except `role_type`, `bound_claims_type`, `callback_mode`,
-`oidc_disable_confirmation` and `alias_metadata`, which go back to their defaults.
+Mirrors `path_role.go` of both Go methods. What a write that does not send a parameter
+does is declared with the parameter, in `role.role`.
 """
 
 from __future__ import annotations
@@ -11,16 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import kind_of
-from vault_jwt_plugin.jwt_auth.role.fields import (
+from vault_jwt_plugin.jwt_auth.role.fields import LIST_FIELDS, NAME_FIELD
+from vault_jwt_plugin.jwt_auth.role.role import (
     BOUND_CLAIMS_TYPES,
     CALLBACK_MODES,
-    LIST_FIELDS,
-    NAME_FIELD,
     OAUTH2_METADATA,
     ROLE_FIELDS,
-    ROLE_TYPES,
+    STORAGE_PREFIX,
+    Role,
 )
-from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX, Role
 from vault_jwt_plugin.sdk import (
     NAME_PATTERN,
     NS_PER_S,
@@ -34,6 +32,7 @@ from vault_jwt_plugin.sdk import (
     StorageEntry,
     UserError,
     apply_aliases,
+    parameters,
     parse_token_fields,
     quoted,
 )
@@ -44,30 +43,6 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
     from vault_jwt_plugin.sdk import jsonutil
-
-# A write that sends one of these replaces it; one that does not keeps what is stored.
-_KEPT = (
-    "expiration_leeway",
-    "not_before_leeway",
-    "clock_skew_leeway",
-    "bound_audiences",
-    "bound_subject",
-    "bound_claims",
-    "claim_mappings",
-    "user_claim",
-    "user_claim_json_pointer",
-    "groups_claim",
-    "oidc_scopes",
-    "allowed_redirect_uris",
-    "poll_interval",
-    "oauth2_metadata",
-    "verbose_oidc_logging",
-    "max_age",
-    "token_policies_template_claims",
-)
-
-# A write that does not send one of these puts its default back.
-_RESET = ("bound_claims_type", "callback_mode", "oidc_disable_confirmation", "alias_metadata")
 
 # Metadata that a login writes itself.
 _RESERVED_METADATA = frozenset({"role"})
@@ -107,31 +82,18 @@ def merge(stored: Role | None, data: FieldData, *, max_lease_ttl_ns: int) -> Rol
         InternalError: a policy that is no template, with templating on (500, as in Go).
     """
     role = stored if stored is not None else Role()
-    role = replace(role, role_type=_role_type(data["role_type"]))
+    role = replace(role, **parameters.changes(Role, data))
     # Differs from Vault: what the deprecated aliases bring is checked like what they stand
     # for, so the check of ttl against max_ttl that Go repeats at the end is in here.
-    params = parse_token_fields(role.token_params(), data)
-    params, deprecated = apply_aliases(params, role.deprecated(), data)
-    if params.token_period > max_lease_ttl_ns:
+    role = apply_aliases(parse_token_fields(role, data), data)
+    if role.token_period > max_lease_ttl_ns:
         raise UserError(
-            f"'token_period' of {params.token_period // NS_PER_S} seconds is greater than the "
+            f"'token_period' of {role.token_period // NS_PER_S} seconds is greater than the "
             f"mount's maximum lease TTL of {max_lease_ttl_ns // NS_PER_S} seconds"
         )
-    role = role.with_token_params(params, deprecated)
-    changes = {name: data[name] for name in _KEPT if name in data}
-    changes |= {name: data[name] for name in _RESET}
-    role = replace(role, **changes)
     _check_sent(role, data)
     _check_result(role)
     return role
-
-
-def _role_type(sent: str) -> str:
-    if not sent:
-        return "oidc"
-    if sent not in ROLE_TYPES:
-        raise UserError(f"invalid 'role_type': {quoted(sent)}; it must be 'jwt' or 'oidc'")
-    return sent
 
 
 def _check_sent(role: Role, data: FieldData) -> None:

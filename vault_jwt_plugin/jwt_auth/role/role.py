@@ -7,22 +7,29 @@ nanoseconds, nulls, and every member that we don't know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.role.fields import ROLE_FIELDS
+from vault_jwt_plugin.jwt_auth.role.fields import (
+    CLOCK_SKEW_LEEWAY,
+    EXPIRATION_LEEWAY,
+    NOT_BEFORE_LEEWAY,
+)
 from vault_jwt_plugin.sdk import (
-    ALIASES,
-    DeprecatedParams,
-    FieldError,
+    KEEP,
+    OPENBAO_ONLY,
+    RESET,
+    VAULT_ONLY,
+    AliasedTokenParams,
+    FieldType,
     InternalError,
-    TokenParams,
-    TokenType,
+    UserError,
+    fields_of,
     jsonutil,
+    parameter,
+    parameters,
     quoted,
-    read_deprecated,
     read_token_params,
-    token_type_of_stored,
     upgrade_loaded,
 )
 
@@ -31,10 +38,10 @@ if TYPE_CHECKING:
 
 STORAGE_PREFIX = "role/"
 
-# The attributes that `sdk.tokenutil` handles as a group.
-_TOKEN_NAMES = tuple(each.name for each in fields(TokenParams))
-
-_UPGRADES = (("role_type", "jwt"), ("bound_claims_type", "string"), ("callback_mode", "client"))
+ROLE_TYPES = ("jwt", "oidc")
+BOUND_CLAIMS_TYPES = ("string", "glob")
+CALLBACK_MODES = ("client", "direct", "device")
+OAUTH2_METADATA = ("access_token", "id_token", "refresh_token")
 
 
 class StoredRoleError(InternalError):
@@ -55,8 +62,24 @@ class StoredRoleError(InternalError):
         self.problem = problem
 
 
+def _role_type(sent: str) -> str:
+    if not sent:
+        return "oidc"
+    if sent not in ROLE_TYPES:
+        raise UserError(f"invalid 'role_type': {quoted(sent)}; it must be 'jwt' or 'oidc'")
+    return sent
+
+
+def _mapped(value: Mapping[str, str] | None) -> dict[str, str]:
+    return dict(value or {})
+
+
+def _is_positive(value: int) -> bool:
+    return value > 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
+class Role(AliasedTokenParams):
     """One role, both Go methods' parameters; attribute names are the parameters'.
 
     Durations are nanoseconds. In lists and maps None is a stored null: never set.
@@ -64,45 +87,126 @@ class Role:
     digit. `extra` holds the stored members that are none of ours.
     """
 
-    role_type: str = ""
-    expiration_leeway: int = 0
-    not_before_leeway: int = 0
-    clock_skew_leeway: int = 0
-    bound_audiences: tuple[str, ...] | None = None
-    bound_subject: str = ""
-    bound_claims_type: str = ""
-    bound_claims: Mapping[str, Any] | None = None
-    claim_mappings: Mapping[str, str] | None = None
-    user_claim: str = ""
-    user_claim_json_pointer: bool = False
-    groups_claim: str = ""
-    alias_metadata: Mapping[str, str] | None = None
-    oidc_scopes: tuple[str, ...] | None = None
-    allowed_redirect_uris: tuple[str, ...] | None = None
-    callback_mode: str = ""
-    poll_interval: int = 0
-    oidc_disable_confirmation: bool = False
-    oauth2_metadata: tuple[str, ...] | None = None
-    verbose_oidc_logging: bool = False
-    max_age: int = 0
-    token_policies_template_claims: bool = False
-    # Deprecated: the stored old values, kept as Go keeps them.
-    policies: tuple[str, ...] | None = None
-    num_uses: int = 0
-    ttl: int = 0
-    max_ttl: int = 0
-    period: int = 0
-    bound_cidrs: tuple[str, ...] | None = None
-    token_bound_cidrs: tuple[str, ...] | None = None
-    token_explicit_max_ttl: int = 0
-    token_max_ttl: int = 0
-    token_no_default_policy: bool = False
-    token_num_uses: int = 0
-    token_period: int = 0
-    token_policies: tuple[str, ...] | None = None
-    token_strictly_bind_ip: bool = False
-    token_ttl: int = 0
-    token_type: TokenType = TokenType.DEFAULT
+    role_type: str = parameter(
+        FieldType.STRING,
+        RESET,
+        "'jwt' for logins with a token, 'oidc' for logins in a browser. "
+        "Back to 'oidc' in every write that leaves it out.",
+        allowed_values=ROLE_TYPES,
+        if_unset="jwt",
+        parse=_role_type,
+    )
+    expiration_leeway: int = EXPIRATION_LEEWAY(KEEP)
+    not_before_leeway: int = NOT_BEFORE_LEEWAY(KEEP)
+    clock_skew_leeway: int = CLOCK_SKEW_LEEWAY(KEEP)
+    bound_audiences: tuple[str, ...] | None = parameter(
+        FieldType.COMMA_STRINGS,
+        KEEP,
+        "Comma-separated list of 'aud' values; a token must carry one of them. "
+        "Without this list, tokens that carry an 'aud' claim are refused.",
+    )
+    bound_subject: str = parameter(
+        FieldType.STRING, KEEP, "The 'sub' claim that a token must carry."
+    )
+    bound_claims_type: str = parameter(
+        FieldType.STRING,
+        RESET,
+        "How the values of 'bound_claims' are compared: 'string' exactly, 'glob' with '*' "
+        "for any run of characters. Back to 'string' in every write that leaves it out.",
+        default="string",
+        allowed_values=BOUND_CLAIMS_TYPES,
+        if_unset="string",
+    )
+    bound_claims: Mapping[str, Any] | None = parameter(
+        FieldType.MAP,
+        KEEP,
+        "Map of claim (a name, or a JSON pointer starting with '/') to the value or list "
+        "of values of which a token must carry one. All entries must match.",
+    )
+    claim_mappings: Mapping[str, str] | None = parameter(
+        FieldType.KV_PAIRS,
+        KEEP,
+        "Map of claim to the metadata key under which its value is put into the token's "
+        "and the entity alias's metadata.",
+    )
+    user_claim: str = parameter(
+        FieldType.STRING,
+        KEEP,
+        "The claim that names the user: the entity alias's name. A role needs one.",
+    )
+    user_claim_json_pointer: bool = parameter(
+        FieldType.BOOL, KEEP, "Whether 'user_claim' may be a JSON pointer."
+    )
+    groups_claim: str = parameter(
+        FieldType.STRING,
+        KEEP,
+        "The claim that lists the user's groups; a token must then carry it.",
+    )
+    alias_metadata: Mapping[str, str] | None = parameter(
+        FieldType.KV_PAIRS,
+        RESET,
+        "Custom metadata for the entity alias. Emptied in every write that leaves it out.",
+        hosts=VAULT_ONLY,
+        show=_mapped,
+    )
+    oidc_scopes: tuple[str, ...] | None = parameter(
+        FieldType.COMMA_STRINGS,
+        KEEP,
+        "Comma-separated list of OIDC scopes asked for beside 'openid'.",
+    )
+    allowed_redirect_uris: tuple[str, ...] | None = parameter(
+        FieldType.COMMA_STRINGS,
+        KEEP,
+        "Comma-separated list of the redirect URIs that an OIDC login may name.",
+    )
+    callback_mode: str = parameter(
+        FieldType.STRING,
+        RESET,
+        "Who receives the OIDC provider's answer: 'client', 'direct' (this server) or "
+        "'device' (device flow). Back to 'client' in every write that leaves it out.",
+        default="client",
+        allowed_values=CALLBACK_MODES,
+        hosts=OPENBAO_ONLY,
+        if_unset="client",
+    )
+    poll_interval: int = parameter(
+        FieldType.INT,
+        KEEP,
+        "Seconds between polls in the 'direct' and 'device' callback modes.",
+        hosts=OPENBAO_ONLY,
+        shown_if=_is_positive,
+    )
+    oidc_disable_confirmation: bool = parameter(
+        FieldType.BOOL,
+        RESET,
+        "Skip the page that asks the user to confirm a login in callback mode 'direct'. "
+        "Back to false in every write that leaves it out.",
+        hosts=OPENBAO_ONLY,
+    )
+    oauth2_metadata: tuple[str, ...] | None = parameter(
+        FieldType.COMMA_STRINGS,
+        KEEP,
+        "Comma-separated list of the OAuth2 tokens (access_token, id_token, "
+        "refresh_token) to put into the token's metadata.",
+        hosts=OPENBAO_ONLY,
+    )
+    verbose_oidc_logging: bool = parameter(
+        FieldType.BOOL,
+        KEEP,
+        "Log received OIDC tokens and claims at debug level. Not for production: they may "
+        "hold sensitive information.",
+    )
+    max_age: int = parameter(
+        FieldType.DURATION,
+        KEEP,
+        "How long ago the user may have authenticated at the OIDC provider; 0 = any.",
+    )
+    token_policies_template_claims: bool = parameter(
+        FieldType.BOOL,
+        KEEP,
+        "Whether 'token_policies' are templates over the token's claims.",
+        hosts=OPENBAO_ONLY,
+    )
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -116,75 +220,19 @@ class Role:
         Raises:
             StoredRoleError: no JSON object, or a member of another kind than it should be.
         """
-        members = _object(name, raw)
-        values: dict[str, Any] = {}
-        for declared in ROLE_FIELDS:
-            member = declared.name
-            if member not in members:
-                continue
-            stored = members.pop(member)
-            try:
-                values[member] = (
-                    token_type_of_stored(stored)
-                    if member == "token_type"
-                    else declared.from_stored(stored)
-                )
-            except FieldError as error:
-                raise StoredRoleError(
-                    name, f"{member!r} should be {error.expected}, is {error.received}"
-                ) from None
-            except ValueError:
-                raise StoredRoleError(name, "'token_type' is no token type") from None
-        # What older versions did not store (`role` in `path_role.go`).
-        for member, default in _UPGRADES:
-            values[member] = values.get(member) or default
-        role = cls(**values, extra=members)
-        return role.with_token_params(upgrade_loaded(role.token_params(), role.deprecated()))
+        try:
+            return upgrade_loaded(parameters.from_stored(cls, jsonutil.loads(raw)))
+        except (jsonutil.JSONError, parameters.StoredFormError) as error:
+            raise StoredRoleError(name, str(error)) from None
 
     def to_stored(self) -> bytes:
         """Encode for storage: every member, ours and unknown ones."""
-        members: dict[str, Any] = {
-            declared.name: declared.stored(getattr(self, declared.name)) for declared in ROLE_FIELDS
-        }
-        members.update((name, self.extra[name]) for name in self.extra if name not in members)
-        return jsonutil.dumps(members).encode()
+        return parameters.to_stored(self)
 
     def read_data(self) -> dict[str, Any]:
-        """What reading the role returns (`pathRoleRead` of both, and `PopulateTokenData`)."""
-        data = {
-            declared.name: declared.read(getattr(self, declared.name)) for declared in ROLE_FIELDS
-        }
-        data["alias_metadata"] = data["alias_metadata"] or {}
-        if self.poll_interval <= 0:
-            del data["poll_interval"]
-        for name in ALIASES:
-            del data[name]
-        data |= read_deprecated(self.token_params(), self.deprecated())
-        return data | read_token_params(self.token_params())
-
-    def token_params(self) -> TokenParams:
-        """The `token_*` parameters as the SDK's group."""
-        return TokenParams(**{name: getattr(self, name) for name in _TOKEN_NAMES})
-
-    def deprecated(self) -> DeprecatedParams:
-        """The stored values of the deprecated aliases as the SDK's group."""
-        return DeprecatedParams(**{name: getattr(self, name) for name in ALIASES})
-
-    def with_token_params(
-        self, params: TokenParams, deprecated: DeprecatedParams | None = None
-    ) -> Role:
-        """The role with these `token_*` parameters; aliases stay when None."""
-        changes = {name: getattr(params, name) for name in _TOKEN_NAMES}
-        if deprecated is not None:
-            changes |= {name: getattr(deprecated, name) for name in ALIASES}
-        return replace(self, **changes)
+        """Return what a read shows (`pathRoleRead` of both, and `PopulateTokenData`)."""
+        return read_token_params(self)
 
 
-def _object(name: str, raw: bytes) -> dict[str, Any]:
-    try:
-        members = jsonutil.loads(raw)
-    except jsonutil.JSONError as error:
-        raise StoredRoleError(name, str(error)) from None
-    if not isinstance(members, dict):
-        raise StoredRoleError(name, "no JSON object")
-    return members
+ROLE_FIELDS = fields_of(Role)
+"""Every parameter of a role but its name; each is also a member of the stored role."""
