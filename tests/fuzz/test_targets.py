@@ -14,7 +14,7 @@ from vault_jwt_plugin.jwt_auth.config import config
 from vault_jwt_plugin.jwt_auth.config.checks import check_config
 from vault_jwt_plugin.jwt_auth.jose import keys
 from vault_jwt_plugin.jwt_auth.keys import kubernetes
-from vault_jwt_plugin.jwt_auth.login import signature as checks
+from vault_jwt_plugin.jwt_auth.login import pipeline, signature
 from vault_jwt_plugin.jwt_auth.paths import config as path_config
 from vault_jwt_plugin.jwt_auth.providers import okta
 from vault_jwt_plugin.rpc import _hpack, http2
@@ -74,10 +74,10 @@ def _okta(_url: str) -> str:
 
 # What is broken, and the seed that shows it.
 BROKEN: list[tuple[str, str, Any, str, Any, str]] = [
-    ("token_raw", "stranger's", checks, "verify_signature", _nothing, "that no key of the mount"),
-    ("token_signed", "stranger", checks, "verify_signature", _nothing, "that no key of the mount"),
-    ("token_signed", "late", checks, "check_time", _nothing, "an old token got in"),
-    ("token_signed", "elsewhere", checks, "check_bound_audience", _nothing, "another's token"),
+    ("token_raw", "stranger's", signature, "verify_signature", _nothing, "no key of the mount"),
+    ("token_signed", "stranger", signature, "verify_signature", _nothing, "no key of the mount"),
+    ("token_signed", "late", pipeline, "check_time", _nothing, "an old token got in"),
+    ("token_signed", "elsewhere", pipeline, "check_bound_audience", _nothing, "another's token"),
     ("jwks", "all", keys, "_ecdsa_verifier", _taken, "verifies zeros as ES256"),
     ("discovery", "cluster-elsewhere", kubernetes, "where_keys_are", _the_api, "token is sent"),
     ("provider", "okta-elsewhere", okta, "origin_of", _okta, "attacker.example is asked"),

@@ -15,8 +15,8 @@ from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
 from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher, ClusterProber, Pod
+from vault_jwt_plugin.jwt_auth.login.check import LoginContext
 from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
-from vault_jwt_plugin.jwt_auth.login.pipeline import LoginContext
 from vault_jwt_plugin.jwt_auth.login.waiting import WaitingRoom
 from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.paths.config import ConfigPath

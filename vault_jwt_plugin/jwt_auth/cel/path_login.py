@@ -13,8 +13,9 @@ from vault_jwt_plugin.jwt_auth.cel import library
 from vault_jwt_plugin.jwt_auth.cel.evaluator import Evaluator
 from vault_jwt_plugin.jwt_auth.cel.prepared import PreparedCELRole, counted_name
 from vault_jwt_plugin.jwt_auth.cel.role import STORAGE_PREFIX, CELRole
+from vault_jwt_plugin.jwt_auth.login.check import Check, Login
 from vault_jwt_plugin.jwt_auth.login.flow import LoginFlow, RoleKind, leased_role
-from vault_jwt_plugin.jwt_auth.login.pipeline import TOKEN_PRESENT, VERIFY, Check, Login
+from vault_jwt_plugin.jwt_auth.login.pipeline import TOKEN_PRESENT, VERIFY
 from vault_jwt_plugin.jwt_auth.role.fields import valid_name
 from vault_jwt_plugin.sdk import (
     OPENBAO_ONLY,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.cache import Cache
     from vault_jwt_plugin.jwt_auth.cel.program import CELEngine
+    from vault_jwt_plugin.jwt_auth.login.check import LoginContext
     from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
-    from vault_jwt_plugin.jwt_auth.login.pipeline import LoginContext
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.sdk import MaybeAwaitable
 

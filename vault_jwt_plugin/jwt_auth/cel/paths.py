@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.cel.messages import CELMessages
     from vault_jwt_plugin.jwt_auth.cel.program import CELEngine
+    from vault_jwt_plugin.jwt_auth.login.check import LoginContext
     from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
-    from vault_jwt_plugin.jwt_auth.login.pipeline import LoginContext
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.sdk import MaybeAwaitable, Path, Request, Response
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Generic
 
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, changed_meanwhile
+from vault_jwt_plugin.jwt_auth.login.check import Check, Login, LoginContext, R, walk
 from vault_jwt_plugin.jwt_auth.login.outcomes import Outcomes
-from vault_jwt_plugin.jwt_auth.login.pipeline import Check, Login, LoginContext, R, walk
 from vault_jwt_plugin.jwt_auth.role.fields import valid_name
 from vault_jwt_plugin.sdk import (
     Auth,

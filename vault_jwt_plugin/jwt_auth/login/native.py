@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from vault_jwt_plugin.jwt_auth.claims.identity import alias_name, group_aliases, mapped_metadata
 from vault_jwt_plugin.jwt_auth.claims.registered_claims import check_unbound_audience
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, LoginForbidden
-from vault_jwt_plugin.jwt_auth.login.pipeline import TOKEN_PRESENT, VERIFY, Check, Login
+from vault_jwt_plugin.jwt_auth.login.check import Check, Login
+from vault_jwt_plugin.jwt_auth.login.pipeline import TOKEN_PRESENT, VERIFY
 from vault_jwt_plugin.jwt_auth.providers import Enrichment
 from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
 from vault_jwt_plugin.sdk.request import Alias, Auth

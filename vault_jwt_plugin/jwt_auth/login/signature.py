@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
     from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
-    from vault_jwt_plugin.jwt_auth.login.pipeline import Login
+    from vault_jwt_plugin.jwt_auth.login.check import Login
 
 MAX_REFETCHES = 5
 """Newer key sets that one token waits for: of several key sets each may have the key id that it

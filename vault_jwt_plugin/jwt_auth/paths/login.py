@@ -28,8 +28,8 @@ from vault_jwt_plugin.sdk import (
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.cache import Cache
+    from vault_jwt_plugin.jwt_auth.login.check import LoginContext
     from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
-    from vault_jwt_plugin.jwt_auth.login.pipeline import LoginContext
     from vault_jwt_plugin.jwt_auth.mount import Mount
     from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
     from vault_jwt_plugin.sdk import MaybeAwaitable
