@@ -179,30 +179,3 @@ def _check_jwks_uri(jwks_uri: str, url: str) -> None:
     # Differs from Vault, which fetches it: who can change an answer over http makes the keys.
     if url.lower().startswith("https:") and scheme != "https":
         raise fetch_error("bad_url", url, "its 'jwks_uri' is http, though it is https itself")
-
-
-class Prober:
-    """Fetches once what a configuration names, before it is stored.
-
-    Args:
-        fetcher: for the requests.
-    """
-
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
-
-    async def jwks(self, url: str, *, trust: Trust) -> None:
-        """See that there is a key set, as Go does by verifying a canned token with it.
-
-        Raises:
-            FetchError: as `fetch_key_set`.
-        """
-        await fetch_key_set(self._fetcher, url, trust=trust)
-
-    async def discovery(self, url: str, *, trust: Trust) -> None:
-        """See that there is the issuer's discovery document; as in Go, not that its keys are there.
-
-        Raises:
-            FetchError: as `fetch_discovery`.
-        """
-        await fetch_discovery(self._fetcher, url, trust=trust)

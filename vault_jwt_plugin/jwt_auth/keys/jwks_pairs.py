@@ -8,19 +8,125 @@ chosen the same one.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.keys.jwks_url import JWKSURLKind
+from vault_jwt_plugin.sdk import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Sequence
 
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
     from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.keys.fetched import RemoteKeys
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
+    from vault_jwt_plugin.jwt_auth.keys.stored import Origin
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
+
+_MEMBERS = ("jwks_url", "jwks_ca_pem")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JWKSPair:
+    """One key set.
+
+    Attributes:
+        jwks_url: where it is.
+        jwks_ca_pem: CA certificates for its server; "" means the system's.
+    """
+
+    jwks_url: str
+    jwks_ca_pem: str = ""
+
+
+def parse_pairs(pairs: Iterable[Any]) -> tuple[JWKSPair, ...]:
+    """Read the parameter, in its order.
+
+    Members are found whatever the case of their names, exact ones first; others are
+    ignored, and null is empty, as mapstructure does it in Go.
+
+    Args:
+        pairs: decoded JSON.
+
+    Raises:
+        UserError: an element that is no object, a member that is no text, no URL.
+            Differs from Vault, which fetches an empty URL and reports that.
+    """
+    return tuple(_parse(pair, position) for position, pair in enumerate(pairs, start=1))
+
+
+def _parse(pair: Any, position: int) -> JWKSPair:
+    if not isinstance(pair, Mapping):
+        raise UserError(
+            "invalid jwks_pairs: it must be a list of objects with the members 'jwks_url' and "
+            f"'jwks_ca_pem', but element {position} is {kind_of(pair)}"
+        )
+    members = {name: _member(pair, name, position) for name in _MEMBERS}
+    if not members["jwks_url"]:
+        raise UserError(f"invalid jwks_pairs: element {position} has no 'jwks_url'")
+    return JWKSPair(**members)
+
+
+def _member(pair: Mapping[str, Any], name: str, position: int) -> str:
+    value = pair.get(name)
+    if name not in pair:
+        value = next((pair[each] for each in pair if each.lower() == name), None)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise UserError(
+            f"invalid jwks_pairs: '{name}' of element {position} must be text, is {kind_of(value)}"
+        )
+    return value
+
+
+class JWKSPairsKind(JWKSURLKind):
+    """`jwks_pairs`. Pairs have rules of their own, though there may be only one."""
+
+    name = "multi_jwks"
+    parameter = "jwks_pairs"
+    choice = "'jwks_pairs'"
+
+    @staticmethod
+    def is_selected(config: Config) -> bool:
+        """See `KeySourceKind.is_selected`."""
+        return bool(config.jwks_pairs)
+
+    def origins(self) -> tuple[Origin, ...]:
+        """See `KeySourceKind.origins`."""
+        pairs = parse_pairs(self.config.jwks_pairs or ())
+        return tuple(self._origin(each.jwks_url, each.jwks_ca_pem) for each in pairs)
+
+    def joined(self, sources: Sequence[RemoteKeys]) -> MultiKeys:
+        """See `FetchedKind.joined`."""
+        return MultiKeys(sources)
+
+    async def probe(self) -> None:
+        """Check that every key set is there, all at a time.
+
+        Raises:
+            UserError: `jwks_ca_pem` or `bound_issuer` is set as well; or as for `jwks_url`.
+            FetchError: a key set can't be fetched; the first in the configuration's order.
+        """
+        if self.config.jwks_ca_pem:
+            raise UserError(
+                "CA PEMs must be provided as part of the 'jwks_pairs' when using multiple JWKS URLs"
+            )
+        if self.config.bound_issuer:
+            raise UserError("'bound_issuer' is not supported for use with 'jwks_pairs'")
+        failures = await asyncio.gather(
+            *(self._probe(origin) for origin in self.origins()), return_exceptions=True
+        )
+        # All have ended, so that none is left that nobody waits for. What `skip_jwks_validation`
+        # does not excuse comes first.
+        found = [failure for failure in failures if failure is not None]
+        found.sort(key=lambda failure: isinstance(failure, FetchError))
+        if found:
+            raise found[0]
 
 
 class MultiKeys:

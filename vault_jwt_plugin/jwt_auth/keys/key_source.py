@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
-from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, parse_public_key_pem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.errors import FetchError
     from vault_jwt_plugin.jwt_auth.jose.jwks import UnusableKey
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.keys.stored import StoredKeys
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 
@@ -133,47 +133,3 @@ class KeyStore(Protocol):
 
     def save(self, keys: StoredKeys) -> None:
         """Have keys stored, unless they are; does not wait."""
-
-
-class StaticKeys:
-    """Keys of the configuration; `kid` means nothing, all are tried in order.
-
-    Args:
-        keys: in the order of the configuration.
-    """
-
-    def __init__(self, keys: Sequence[VerificationKey]) -> None:
-        self._keys = tuple(keys)
-
-    @classmethod
-    def of(cls, pems: Sequence[str]) -> StaticKeys:
-        """Read the keys of a configuration.
-
-        Raises:
-            PublicKeyError: one can't be used.
-        """
-        return cls([parse_public_key_pem(pem, index=at) for at, pem in enumerate(pems, start=1)])
-
-    def candidates(self, header: JoseHeader) -> Sequence[VerificationKey]:
-        """All of them; those that do not fit the algorithm are passed over when verifying."""
-        del header
-        return self._keys
-
-    async def refetch_for(self, header: JoseHeader) -> None:
-        """Never newer ones."""
-
-    def start(self) -> None:
-        """They are there."""
-
-    async def settle(self) -> None:
-        """Nothing is under way."""
-
-    def refresh(self) -> None:
-        """They don't age."""
-
-    def status(self) -> KeySourceStatus:
-        """How many they are."""
-        return KeySourceStatus(keys=len(self._keys))
-
-    async def close(self) -> None:
-        """Nothing to end."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
@@ -29,31 +28,24 @@ _FORMAT = 1
 _MAX_REASON_CHARS = 256
 
 
-class OriginKind(Enum):
-    """What a URL is of: a key set, an issuer with a discovery document, an API server."""
-
-    JWKS = "jwks"
-    DISCOVERY = "discovery"
-    KUBERNETES = "kubernetes"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """What keys are fetched from: another origin, other keys.
 
     Attributes:
-        kind, url: where.
+        kind: of document that the URL is of: `jwks`, `discovery`, `kubernetes`. Stored.
+        url: of the document, or of the API server.
         trust: what its server must show.
     """
 
-    kind: OriginKind
+    kind: str
     url: str
     trust: Trust = field(default_factory=Trust)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of it all, in hexadecimal digits."""
-        named = [self.kind.value, self.url, self.trust.ca_pem]
+        named = [self.kind, self.url, self.trust.ca_pem]
         # Only where set: whoever trusts more servers than before must fetch anew.
         if self.trust.server_names or self.trust.critical_extensions:
             named += [*self.trust.server_names, "", *self.trust.critical_extensions]
@@ -84,7 +76,7 @@ class StoredKeys:
         key_set = self.fetched.key_set
         members = {
             "format": _FORMAT,
-            "kind": origin.kind.value,
+            "kind": origin.kind,
             "url": origin.url,
             "origin_sha256": origin.fingerprint,
             "fetched_at": int(self.fetched_at),
@@ -113,7 +105,7 @@ class StoredKeys:
         if not isinstance(members, dict) or members.get("format") != _FORMAT:
             raise StoredKeysError("they have another format")
         named = (members.get("kind"), members.get("url"), members.get("origin_sha256"))
-        if named != (origin.kind.value, origin.url, origin.fingerprint):
+        if named != (origin.kind, origin.url, origin.fingerprint):
             raise StoredKeysError("they are of another source")
         try:
             return cls(fetched=_fetched(members), fetched_at=_number(members["fetched_at"]))

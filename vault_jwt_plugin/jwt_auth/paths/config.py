@@ -10,13 +10,14 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.config.checks import check_config
+from vault_jwt_plugin.jwt_auth.config.checks import check_after_keys, check_before_keys
 from vault_jwt_plugin.jwt_auth.config.config import (
     CONFIG_FIELDS,
     STORAGE_KEY,
     Config,
     StoredConfigError,
 )
+from vault_jwt_plugin.jwt_auth.keys.kinds import check_source
 from vault_jwt_plugin.jwt_auth.providers import ProviderError, check_provider
 from vault_jwt_plugin.sdk import (
     FieldData,
@@ -33,9 +34,9 @@ from vault_jwt_plugin.sdk import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vault_jwt_plugin.jwt_auth.config.checks import Prober
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
+    from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
     from vault_jwt_plugin.jwt_auth.mount import Mount
 
 STATUS_WAIT_S = 1.0
@@ -61,13 +62,13 @@ class ConfigPath:
 
     Args:
         mount: what they share.
-        prober: fetches keys before they are configured.
+        key_sources: probe the keys before they are configured.
         fetcher: for providers.
     """
 
-    def __init__(self, mount: Mount, prober: Prober, fetcher: APIFetcher) -> None:
+    def __init__(self, mount: Mount, key_sources: KeySources, fetcher: APIFetcher) -> None:
         self._mount = mount
-        self._prober = prober
+        self._key_sources = key_sources
         self._fetcher = fetcher
 
     def path(self) -> Path:
@@ -148,9 +149,12 @@ class ConfigPath:
             stored = await self._mount.read_config()
         config = Config.from_request(data, stored)
         # Outside the lock: another write, and every login, goes on while an issuer is slow.
-        warnings = await check_config(
-            config, self._prober, tolerate_fetch_errors=data["skip_jwks_validation"]
+        check_source(config)
+        check_before_keys(config)
+        warnings = await self._key_sources.probe(
+            config, tolerate_fetch_errors=data["skip_jwks_validation"]
         )
+        check_after_keys(config)
         await check_provider(config, self._fetcher)
 
         async def replace() -> Config:
