@@ -12,6 +12,7 @@ from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES
 from vault_jwt_plugin.jwt_auth.cel.paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
 from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.config.provider import ConfiguredProvider
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.keys.kind import ClusterFetcher
 from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
@@ -23,7 +24,6 @@ from vault_jwt_plugin.jwt_auth.paths.config import ConfigPath
 from vault_jwt_plugin.jwt_auth.paths.login import LoginPath
 from vault_jwt_plugin.jwt_auth.paths.role import RolePaths
 from vault_jwt_plugin.jwt_auth.paths.status import StatusPath
-from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider
 from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
 from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.role.role_list import RoleList

@@ -17,8 +17,9 @@ from vault_jwt_plugin.jwt_auth.config.config import (
     Config,
     StoredConfigError,
 )
+from vault_jwt_plugin.jwt_auth.config.provider import check_provider
 from vault_jwt_plugin.jwt_auth.keys.kinds import check_source
-from vault_jwt_plugin.jwt_auth.providers import ProviderError, check_provider
+from vault_jwt_plugin.jwt_auth.providers import ProviderError
 from vault_jwt_plugin.sdk import (
     FieldData,
     InternalError,
