@@ -1,8 +1,7 @@
-"""Keys from several sets (`jwks_pairs`): a token says with its `kid` which key is its.
+"""Keys from several sets (`jwks_pairs`): a token must name its key with `kid`.
 
-Differs from Vault (`jwks_cache.go`), which tries the first set only that has the
-`kid`: here keys of every set that has it are tried, so that two issuers may have
-chosen the same one.
+Differs from Vault (`jwks_cache.go`), which tries only the first set that has the `kid`: here the
+keys of every set that has it are tried, since two issuers may have chosen the same `kid`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class JWKSPair:
     """One key set.
 
     Attributes:
-        jwks_url: where it is.
+        jwks_url: of the set.
         jwks_ca_pem: CA certificates for its server; "" means the system's.
     """
 
@@ -44,16 +43,16 @@ class JWKSPair:
 
 
 def parse_pairs(pairs: Iterable[Any]) -> tuple[JWKSPair, ...]:
-    """Read the parameter, in its order.
+    """Parse the parameter; the pairs stay in its order.
 
-    Members are found whatever the case of their names, exact ones first; others are
-    ignored, and null is empty, as mapstructure does it in Go.
+    As with mapstructure in Go, members are found whatever the case of their names (an exact
+    name first), other members are ignored, and null counts as empty.
 
     Args:
         pairs: decoded JSON.
 
     Raises:
-        UserError: an element that is no object, a member that is no text, no URL.
+        UserError: an element is not an object, a member is not a string, or a URL is missing.
             Differs from Vault, which fetches an empty URL and reports that.
     """
     return tuple(_parse(pair, position) for position, pair in enumerate(pairs, start=1))
@@ -130,7 +129,7 @@ class JWKSPairsKind(JWKSURLKind):
 
 
 class MultiKeys:
-    """Several sets as one source; each is fetched, refreshed and trusted by itself.
+    """Several key sets as one source; each is fetched, refreshed and trusted by itself.
 
     Args:
         sources: in the order of the configuration; at least one.
@@ -140,14 +139,14 @@ class MultiKeys:
         self._sources = tuple(sources)
 
     def candidates(self, header: JoseHeader) -> MaybeAwaitable[Sequence[VerificationKey]]:
-        """See `KeySource.candidates`; a set that can't be had holds up none of the others.
+        """See `KeySource.candidates`; a set that can't be fetched does not delay the others.
 
         Raises:
-            LoginDenied: `kid_missing`: the token does not say which key signed it;
-                `keys_unavailable`: no set is at hand, and none can be had.
+            LoginDenied: `kid_missing`: the token does not name its key; `keys_unavailable`:
+                no set is cached, and none can be fetched.
         """
         if header.kid is None:
-            # As Vault since 0.26.2: no token makes us try every key of every issuer.
+            # As in Vault since 0.26.2: no token makes us try every key of every issuer.
             raise LoginDenied(
                 "kid_missing", "the token must name its key (kid) where jwks_pairs are configured"
             )
@@ -155,7 +154,7 @@ class MultiKeys:
         return keys if keys or not missing else self._first_candidates(header, missing)
 
     def _known(self, header: JoseHeader) -> tuple[list[VerificationKey], list[RemoteKeys]]:
-        """The candidates at hand, and the sources that have no keys to be trusted."""
+        """Return the cached candidates, and the sources that have no trusted keys."""
         keys: list[VerificationKey] = []
         missing: list[RemoteKeys] = []
         for source in self._sources:
@@ -181,7 +180,7 @@ class MultiKeys:
         return keys
 
     async def refetch_for(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
-        """See `KeySource.refetch_for`: all sets are fetched at a time, each with its cooldown."""
+        """See `KeySource.refetch_for`; all sets are fetched at once, each with its cooldown."""
 
         async def refetched(source: RemoteKeys) -> bool:
             return bool(await source.refetch_for(header))
@@ -205,7 +204,7 @@ class MultiKeys:
             source.refresh()
 
     def status(self) -> KeySourceStatus:
-        """All sets together; each by itself under `parts`."""
+        """Return the state of all sets together, with that of each set in `parts`."""
         parts = tuple(source.status() for source in self._sources)
         return replace(
             parts[0],
@@ -218,14 +217,14 @@ class MultiKeys:
         )
 
     async def close(self) -> None:
-        """Close all."""
+        """Close the sources of all sets."""
         await asyncio.gather(*(source.close() for source in self._sources))
 
 
 async def _until(found: Iterable[Coroutine[None, None, bool]]) -> bool:
-    """Wait for all at a time, until one says that it found something; False if none does.
+    """Wait for all at once until one returns True; return False if none does.
 
-    What they wait for goes on: the fetches belong to their sources.
+    The fetches that they wait for go on: those belong to their sources.
     """
     waiting = [asyncio.ensure_future(each) for each in found]
     try:

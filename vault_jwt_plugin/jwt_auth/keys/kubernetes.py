@@ -1,8 +1,8 @@
 """The keys of the Kubernetes cluster that the server itself runs in.
 
-Mirrors `provider_kubernetes.go` of OpenBao's method; Vault's has none. The API
-server is found as every pod finds it, asked as the pod's service account, and
-its answer is not compared with any issuer: the address it is reached at is none.
+Mirrors `provider_kubernetes.go` of OpenBao's method; Vault's has none. The API server is
+found as every pod finds it, and asked as the pod's service account. Its answer is not compared
+with an issuer, because the address of the API server is not one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class KubernetesKind(FetchedKind):
         Raises:
             FetchError: `not_in_cluster`.
         """
-        # Small files in memory: not worth a thread.
+        # The files are small and in memory: they are not worth a thread.
         cluster = self.pod.cluster()
         trust = self.config.trust(cluster.ca_pem)
         return (Origin(kind="kubernetes", url=cluster.url, trust=trust),)
@@ -106,10 +106,10 @@ async def fetch_cluster_keys(
         fetcher: for the requests.
         pod: that the server runs in.
         trust: what servers must show, given the cluster's CA PEM.
-        deadline_s: for all of it.
+        deadline_s: for all requests together.
 
     Raises:
-        FetchError: they can't be had; `not_in_cluster`: nobody can be asked.
+        FetchError: they can't be fetched; `not_in_cluster`: the server does not run in a pod.
     """
     ends_at = time.monotonic() + deadline_s
     cluster = await asyncio.to_thread(pod.cluster)
@@ -119,7 +119,7 @@ async def fetch_cluster_keys(
         return max(ends_at - time.monotonic(), 0.001)
 
     async def ask(url: str, max_bytes: int) -> Document:
-        # One session for each: Kubernetes renews tokens, and two requests share little.
+        # Each request has its own session: Kubernetes renews tokens, and little is shared.
         session = fetcher.open(trust=trusted)
         try:
             token = await asyncio.to_thread(pod.token)
@@ -137,13 +137,13 @@ async def fetch_cluster_keys(
 
 
 def where_keys_are(jwks_uri: str, cluster: Cluster) -> tuple[str, bool]:
-    """Which URL to fetch the keys from, and whether that is the API server.
+    """Return which URL to fetch the keys from, and whether that is the API server.
 
-    The pod's token goes to the API server alone. Differs from OpenBao, which sends it
-    to whatever address the discovery document names. API servers mostly name one of
-    their own that is not the one they were asked at; with the path that all of them
-    have, the keys are fetched where the document came from. Anything else (an issuer
-    that the cluster publishes elsewhere) is fetched without the token.
+    The pod's token goes to the API server alone. Differs from OpenBao, which sends it to
+    whatever address the discovery document names. API servers mostly name another of their
+    addresses than the one they were asked at; if its path is the one that all of them have, the
+    keys are fetched where the document came from. Anything else (an issuer that the cluster
+    publishes elsewhere) is fetched without the token.
 
     Args:
         jwks_uri: https.

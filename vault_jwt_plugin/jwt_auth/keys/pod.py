@@ -22,7 +22,7 @@ MAX_FILE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Where the API server is, and whom to trust there.
+    """The address of the API server, and whom to trust there.
 
     Attributes:
         url: without a path: `https://host:port`.
@@ -38,7 +38,7 @@ class Pod:
 
     Args:
         environment: of the process.
-        folder: with the service account's files.
+        folder: of the service account's files.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Pod:
         self._folder = folder
 
     def cluster(self) -> Cluster:
-        """The cluster; all that is needed to ask it is there.
+        """Return the cluster, after checking that the pod has all that a request needs.
 
         Raises:
             FetchError: `not_in_cluster`: something is missing.
@@ -57,10 +57,10 @@ class Pod:
         return Cluster(ca_pem=self._read("ca.crt", "the cluster's CA certificate"), url=self._url())
 
     def token(self) -> str:
-        """The service account's token.
+        """Return the service account's token.
 
         Raises:
-            FetchError: `not_in_cluster`: it can't be read, or can't be sent.
+            FetchError: `not_in_cluster`: it can't be read, or can't be sent in a header.
         """
         token = self._read("token", "the service account's token").strip()
         if not token or not token.isascii() or not token.isprintable() or " " in token:
