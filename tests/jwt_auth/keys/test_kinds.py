@@ -33,5 +33,5 @@ def test_the_kind(config, name):
 
 
 def test_every_kind_has_names_of_its_own():
-    for attribute in ("name", "parameter", "choice"):
+    for attribute in ("name", "parameter"):
         assert len({getattr(kind, attribute) for kind in KINDS}) == len(KINDS)

@@ -30,12 +30,6 @@ class DiscoveryKind(FetchedKind):
 
     name = "discovery"
     parameter = "oidc_discovery_url"
-    choice = "'oidc_discovery_url'"
-
-    @staticmethod
-    def is_selected(config: Config) -> bool:
-        """See `KeySourceKind.is_selected`."""
-        return bool(config.oidc_discovery_url)
 
     @classmethod
     def status_name(cls, config: Config) -> str:

@@ -18,7 +18,6 @@ from vault_jwt_plugin.sdk import UserError
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
     from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.keys.fetched import RemoteKeys
@@ -88,12 +87,6 @@ class JWKSPairsKind(JWKSURLKind):
 
     name = "multi_jwks"
     parameter = "jwks_pairs"
-    choice = "'jwks_pairs'"
-
-    @staticmethod
-    def is_selected(config: Config) -> bool:
-        """See `KeySourceKind.is_selected`."""
-        return bool(config.jwks_pairs)
 
     def origins(self) -> tuple[Origin, ...]:
         """See `KeySourceKind.origins`."""

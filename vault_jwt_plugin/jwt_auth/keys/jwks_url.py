@@ -14,20 +14,12 @@ from vault_jwt_plugin.sdk import UserError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from vault_jwt_plugin.jwt_auth.config.config import Config
-
 
 class JWKSURLKind(FetchedKind):
     """`jwks_url`, and what `jwks_pairs` has in common with it."""
 
     name = "jwks"
     parameter = "jwks_url"
-    choice = "'jwks_url'"
-
-    @staticmethod
-    def is_selected(config: Config) -> bool:
-        """See `KeySourceKind.is_selected`."""
-        return bool(config.jwks_url)
 
     def origins(self) -> tuple[Origin, ...]:
         """See `KeySourceKind.origins`."""

@@ -35,7 +35,7 @@ class KeySourceKind(ABC):
     Attributes:
         name: of this kind in `status`.
         parameter: the parameter that selects this kind.
-        choice: how the message of `check_source` names this kind.
+        choice: how the message of `check_source` names this kind; "" = by its parameter.
         config: the configuration, which selects this kind.
         fetcher: for the requests.
         pod: that the server runs in, if it does.
@@ -43,15 +43,15 @@ class KeySourceKind(ABC):
 
     name: ClassVar[str]
     parameter: ClassVar[str]
-    choice: ClassVar[str]
+    choice: ClassVar[str] = ""
     config: Config
     fetcher: ClusterFetcher
     pod: Pod
 
-    @staticmethod
-    @abstractmethod
-    def is_selected(config: Config) -> bool:
-        """Tell whether a configuration selects this kind."""
+    @classmethod
+    def is_selected(cls, config: Config) -> bool:
+        """Tell whether a configuration selects this kind: its parameter is set."""
+        return bool(getattr(config, cls.parameter))
 
     @classmethod
     def status_name(cls, config: Config) -> str:

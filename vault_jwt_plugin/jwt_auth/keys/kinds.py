@@ -47,7 +47,7 @@ def check_source(config: Config) -> None:
     """
     selected = [kind.parameter for kind in KINDS if kind.is_selected(config)]
     if len(selected) != 1:
-        *choices, last = (kind.choice for kind in KINDS)
+        *choices, last = (kind.choice or f"'{kind.parameter}'" for kind in KINDS)
         raise UserError(
             f"exactly one of {', '.join(choices)} or {last} must be set, but "
             f"{listed(selected) + ' are' if selected else 'none is'}"

@@ -52,8 +52,8 @@ class KubernetesKind(FetchedKind):
     parameter = "provider_config"
     choice = "the provider 'kubernetes'"
 
-    @staticmethod
-    def is_selected(config: Config) -> bool:
+    @classmethod
+    def is_selected(cls, config: Config) -> bool:
         """See `KeySourceKind.is_selected`."""
         return (config.provider_config or {}).get("provider") == "kubernetes"
 

@@ -11,7 +11,6 @@ from vault_jwt_plugin.jwt_auth.keys.kind import KeySourceKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
 
 
@@ -20,12 +19,6 @@ class StaticKind(KeySourceKind):
 
     name = "static"
     parameter = "jwt_validation_pubkeys"
-    choice = "'jwt_validation_pubkeys'"
-
-    @staticmethod
-    def is_selected(config: Config) -> bool:
-        """See `KeySourceKind.is_selected`."""
-        return bool(config.jwt_validation_pubkeys)
 
     def source(self, remote: object = None) -> StaticKeys:
         """See `KeySourceKind.source`.
