@@ -12,7 +12,7 @@ from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 from vault_jwt_plugin.jwt_auth.jose import strict_json
-from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod
+from vault_jwt_plugin.jwt_auth.keys.pod import Pod
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust

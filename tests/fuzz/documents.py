@@ -29,7 +29,7 @@ from vault_jwt_plugin.jwt_auth.jose.jws import parse
 from vault_jwt_plugin.jwt_auth.jose.keys import matching, verify_signature
 from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys, fetch_discovery, read_key_set
 from vault_jwt_plugin.jwt_auth.keys.kubernetes import fetch_cluster_keys
-from vault_jwt_plugin.jwt_auth.keys.stored import Origin, OriginKind, StoredKeys, StoredKeysError
+from vault_jwt_plugin.jwt_auth.keys.stored import Origin, StoredKeys, StoredKeysError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ async def _read_keys(raw: bytes) -> None:
     if raw.find(b'"AgIC') < 0:  # Strangers' sets alone are usual, and signing takes time.
         _try_token(key_set)
     # What is stored of a set is the same set.
-    origin = Origin(kind=OriginKind.JWKS, url=URL)
+    origin = Origin(kind="jwks", url=URL)
     stored = StoredKeys(fetched=fetched, fetched_at=1e9)
     again = StoredKeys.from_stored(stored.to_stored(origin), origin)
     check(again.fetched.key_set.jwks == key_set.jwks, "a stored set has other keys")
@@ -202,7 +202,7 @@ def _discovery_examples() -> dict[str, bytes]:
 
 
 def _stored_keys(data: bytes) -> None:
-    origin = Origin(kind=OriginKind.JWKS, url=URL)
+    origin = Origin(kind="jwks", url=URL)
     try:
         stored = StoredKeys.from_stored(data, origin)
     except StoredKeysError:
@@ -214,7 +214,7 @@ def _stored_keys(data: bytes) -> None:
 
 
 def _stored_keys_examples() -> dict[str, bytes]:
-    origin = Origin(kind=OriginKind.JWKS, url=URL)
+    origin = Origin(kind="jwks", url=URL)
 
     async def made(raw: bytes) -> bytes:
         fetched = await read_key_set(document_of(raw), URL)

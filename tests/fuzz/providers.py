@@ -11,6 +11,7 @@ from tests.fuzz.answers import SECRET, WORDS, Answers, lines_of
 from tests.fuzz.target import Target, check, run_async
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.config.config import Config
+from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
@@ -20,7 +21,6 @@ from vault_jwt_plugin.jwt_auth.providers import (
     ProviderError,
     ProviderLogin,
     UserInfoFetcher,
-    build_provider,
 )
 from vault_jwt_plugin.sdk import jsonutil
 

@@ -11,7 +11,6 @@ import pytest
 from tests.fuzz import answers, login, mutation, target, targets
 from tests.fuzz.target import FoundError
 from vault_jwt_plugin.jwt_auth.config import config
-from vault_jwt_plugin.jwt_auth.config.checks import check_config
 from vault_jwt_plugin.jwt_auth.jose import keys
 from vault_jwt_plugin.jwt_auth.keys import kubernetes
 from vault_jwt_plugin.jwt_auth.login import pipeline, signature
@@ -56,7 +55,7 @@ async def _store_first(self: Any, _request: Any, data: Any) -> None:
     """Stores, then checks."""
     entry = StorageEntry(key="config", value=b"{}")
     await self._mount.storage.put(entry)
-    await check_config(config.Config.from_request(data, None), self._prober)
+    await self._key_sources.probe(config.Config.from_request(data, None))
 
 
 def _taken(_key: Any, alg: str, size: int) -> Callable[[bytes, bytes], None]:

@@ -12,9 +12,10 @@ from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES
 from vault_jwt_plugin.jwt_auth.cel.paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
 from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.config.provider import ConfiguredProvider
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
-from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
-from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher, ClusterProber, Pod
+from vault_jwt_plugin.jwt_auth.keys.kind import ClusterFetcher
+from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
 from vault_jwt_plugin.jwt_auth.login.check import LoginContext
 from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
 from vault_jwt_plugin.jwt_auth.login.waiting import WaitingRoom
@@ -23,7 +24,6 @@ from vault_jwt_plugin.jwt_auth.paths.config import ConfigPath
 from vault_jwt_plugin.jwt_auth.paths.login import LoginPath
 from vault_jwt_plugin.jwt_auth.paths.role import RolePaths
 from vault_jwt_plugin.jwt_auth.paths.status import StatusPath
-from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider
 from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
 from vault_jwt_plugin.jwt_auth.role.role import STORAGE_PREFIX
 from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vault_jwt_plugin.jwt_auth.cel.messages import CELMessages
+    from vault_jwt_plugin.jwt_auth.keys.pod import Pod
     from vault_jwt_plugin.sdk import BackendContext, MaybeAwaitable, Request, Response
 
 _HELP = """
@@ -70,17 +71,10 @@ class JWTBackend(Backend):
         """Touches neither storage nor system view: a registration probe has none."""
         fetching = fetcher if fetcher is not None else HTTPFetcher()
         language = CELLanguage(messages)
+        key_sources = KeySources(fetching, context.clock, pod=pod, monotonic=monotonic)
         mount = Mount(
             context,
-            make_key_source=lambda config: build_key_source(
-                config,
-                fetching,
-                context.clock,
-                monotonic=monotonic,
-                archive=mount.key_archive,
-                pod=pod,
-            ),
-            pod=pod,
+            key_sources=key_sources,
             monotonic=monotonic,
         )
         denials = DenialLog(context.logger, monotonic=monotonic)
@@ -105,7 +99,7 @@ class JWTBackend(Backend):
             paths=(
                 login.path(),
                 *RolePaths(mount, role_list).paths(),
-                ConfigPath(mount, ClusterProber(fetching, pod), fetching).path(),
+                ConfigPath(mount, key_sources, fetching).path(),
                 StatusPath(
                     mount, context, roles=roles, cel_roles=cel.roles, monotonic=monotonic
                 ).path(),

@@ -14,15 +14,13 @@ from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY, Config
 from vault_jwt_plugin.jwt_auth.counters import Counters
 from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
 from vault_jwt_plugin.jwt_auth.keys.current import CurrentKeys
-from vault_jwt_plugin.jwt_auth.keys.kinds import origins
 from vault_jwt_plugin.jwt_auth.keys.stored import STORAGE_PREFIX as KEYS_STORAGE_PREFIX
 from vault_jwt_plugin.sdk import ReadOnlyError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
-    from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
-    from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod
+    from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
     from vault_jwt_plugin.sdk import BackendContext
 
 T = TypeVar("T")
@@ -52,8 +50,7 @@ class Mount:
 
     Args:
         context: what Setup gave; touched only when a request needs it.
-        make_key_source: builds the key source of a configuration; does not wait.
-        pod: the pod that the server runs in; None takes it from the environment.
+        key_sources: make the key source of a configuration.
         monotonic: seconds that never go back.
 
     Attributes:
@@ -69,8 +66,7 @@ class Mount:
         self,
         context: BackendContext,
         *,
-        make_key_source: Callable[[Config], KeySource],
-        pod: Pod | None = None,
+        key_sources: KeySources,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.storage = context.storage
@@ -79,8 +75,10 @@ class Mount:
         self.clock = context.clock
         self.writable = False
         self.counters = Counters(clock=context.clock)
-        self.keys = CurrentKeys(make_key_source, context.logger)
-        self._pod = pod
+        self._key_sources = key_sources
+        self.keys = CurrentKeys(
+            lambda config: key_sources.build(config, self.key_archive), context.logger
+        )
         self._monotonic = monotonic
         self._write_lock = asyncio.Lock()
         self._writes: set[asyncio.Task[object]] = set()
@@ -212,7 +210,7 @@ class Mount:
         if config is None:
             return None
         try:
-            return {each.storage_key for each in origins(config, self._pod)}
+            return {each.storage_key for each in self._key_sources.origins(config)}
         except UserError:
             return None
 

@@ -9,7 +9,6 @@ from tests.jwt_auth import stored
 from vault_jwt_plugin.jwt_auth.config.config import (
     CONFIG_FIELDS,
     Config,
-    KeySourceKind,
     StoredConfigError,
     listed,
 )
@@ -62,7 +61,6 @@ def test_vault_config():
 
 def test_openbao_config():
     config = Config.from_stored(stored.OPENBAO_CONFIG)
-    assert config.key_source_kind is KeySourceKind.OIDC_FLOW
     assert config.trust("PEM") == Trust(ca_pem="PEM", server_names=("issuer.internal",))
 
 
@@ -141,27 +139,6 @@ def test_extras_never_replace_ours():
     members = json.loads(config.to_stored())
     assert members["jwks_url"] == "u"
     assert members["more"] == 1
-
-
-@pytest.mark.parametrize(
-    ("config", "kind"),
-    [
-        (Config(), None),
-        (Config(jwt_validation_pubkeys=("k",), jwks_url="u"), KeySourceKind.STATIC),
-        (Config(jwks_url="u", jwks_pairs=({},)), KeySourceKind.JWKS),
-        (Config(jwks_pairs=({},), oidc_discovery_url="d"), KeySourceKind.MULTI_JWKS),
-        (Config(oidc_discovery_url="d"), KeySourceKind.DISCOVERY),
-        (Config(oidc_discovery_url="d", oidc_client_id="i"), KeySourceKind.DISCOVERY),
-        (
-            Config(oidc_discovery_url="d", oidc_client_id="i", oidc_client_secret="s"),
-            KeySourceKind.OIDC_FLOW,
-        ),
-        (Config(provider_config={"provider": "kubernetes"}), KeySourceKind.KUBERNETES),
-        (Config(provider_config={"provider": "azure"}), None),
-    ],
-)
-def test_key_source_kind(config, kind):
-    assert config.key_source_kind is kind
 
 
 def test_default_role_is_lowercased():

@@ -14,12 +14,12 @@ from tests.jwt_auth.keys.test_stored import JWK, ORIGIN, keys_of
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.keys import archive as key_archive
 from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
-from vault_jwt_plugin.jwt_auth.keys.stored import Origin, OriginKind
+from vault_jwt_plugin.jwt_auth.keys.stored import Origin
 from vault_jwt_plugin.sdk.testing import InMemoryStorage
 
 KEY = ORIGIN.storage_key
 NOW = 1_700_000_000.0
-OTHER = Origin(kind=OriginKind.DISCOVERY, url="https://other/")
+OTHER = Origin(kind="discovery", url="https://other/")
 DAY_S = 86400.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -10,10 +11,13 @@ from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.loopback import Server, answering
 from tests.jwt_auth.tokens import private_key, public_jwk
+from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-from vault_jwt_plugin.jwt_auth.keys.documents import Prober, fetch_discovery, fetch_key_set
+from vault_jwt_plugin.jwt_auth.keys.documents import fetch_discovery, fetch_key_set
+from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
+from vault_jwt_plugin.sdk import UserError
 
 TRUST = Trust(ca_pem="CA")
 
@@ -133,9 +137,14 @@ def test_probes_over_real_sockets():
 
         async def probe(kind: str, url: str, ca_pem: str) -> str:
             fetcher = HTTPFetcher()
+            config = (
+                Config(jwks_url=url, jwks_ca_pem=ca_pem)
+                if kind == "jwks"
+                else Config(oidc_discovery_url=url, oidc_discovery_ca_pem=ca_pem)
+            )
             try:
-                await getattr(Prober(fetcher), kind)(url, trust=Trust(ca_pem=ca_pem))
-            except FetchError as error:
+                await KeySources(fetcher, time.time).probe(config)
+            except UserError as error:
                 return error.code
             finally:
                 fetcher.close()

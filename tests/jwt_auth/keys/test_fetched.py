@@ -11,6 +11,7 @@ import pytest
 
 from tests.clock import Clock
 from tests.jwt_auth.fakes import FakeFetcher
+from tests.jwt_auth.keys.sources import build_key_source
 from tests.jwt_auth.keys.test_key_source import DOWN, HEADER, UNKNOWN, URL, key_set, kids, last_code
 from tests.jwt_auth.keys.test_stored import keys_of
 from tests.jwt_auth.loopback import Server, answering
@@ -20,7 +21,6 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.keys import fetched as remote_keys
 from vault_jwt_plugin.jwt_auth.keys.fetched import MAX_WAITING, PATIENCE_S
 from vault_jwt_plugin.jwt_auth.keys.key_source import RefreshPolicy
-from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
 
 NOW = 1_700_000_000.0
 HOUR_S = 3600.0

@@ -10,6 +10,7 @@ import pytest
 from tests.clock import Clock
 from tests.jwt_auth import tokens
 from tests.jwt_auth.fakes import FakeFetcher
+from tests.jwt_auth.keys.sources import build_key_source
 from tests.jwt_auth.mounted import CLAIMS, Mounted
 from tests.jwt_auth.tokens import private_key, public_jwk
 from vault_jwt_plugin.jwt_auth.config.config import Config
@@ -17,7 +18,6 @@ from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.keys.jwks_pairs import MultiKeys
-from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
 
 URL_A, URL_B = "https://a.example/keys", "https://b.example/keys"
 CONFIG = Config(

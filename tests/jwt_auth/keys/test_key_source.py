@@ -10,6 +10,7 @@ import pytest
 
 from tests.clock import Clock
 from tests.jwt_auth.fakes import FakeFetcher
+from tests.jwt_auth.keys.sources import build_key_source
 from tests.jwt_auth.tokens import private_key, public_jwk, public_pem
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, PublicKeyError
@@ -18,10 +19,9 @@ from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
 from vault_jwt_plugin.jwt_auth.keys.fetched import RemoteKeys
 from vault_jwt_plugin.jwt_auth.keys.key_source import (
     RefreshPolicy,
-    StaticKeys,
 )
-from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source
-from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod
+from vault_jwt_plugin.jwt_auth.keys.pod import Pod
+from vault_jwt_plugin.jwt_auth.keys.static import StaticKeys
 
 URL = "https://issuer/keys"
 HEADER = JoseHeader(alg="ES256", kid="a")

@@ -20,15 +20,12 @@ from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
-from vault_jwt_plugin.jwt_auth.keys.kinds import build_key_source, origins
+from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
 from vault_jwt_plugin.jwt_auth.keys.kubernetes import (
-    MAX_FILE_BYTES,
-    Cluster,
-    ClusterProber,
-    Pod,
     fetch_cluster_keys,
     where_keys_are,
 )
+from vault_jwt_plugin.jwt_auth.keys.pod import MAX_FILE_BYTES, Cluster, Pod
 from vault_jwt_plugin.sdk import InternalError, Operation, UserError
 
 API = "https://10.96.0.1:443"
@@ -47,6 +44,10 @@ def folder(tmp_path):
 
 def pod_of(folder, **environment):
     return Pod(environment={**ENVIRONMENT, **environment}, folder=folder)
+
+
+def sources(folder, fetcher=None):
+    return KeySources(fetcher or FakeFetcher(), Clock(), pod=pod_of(folder))
 
 
 def fetch(documents, pod):
@@ -221,7 +222,7 @@ def test_the_source(folder):
     async def scenario():
         jwks_uri = "https://172.18.0.2:6443/openid/v1/jwks"
         fetcher = FakeFetcher({DISCOVERY: {"jwks_uri": jwks_uri}, f"{API}/openid/v1/jwks": KEYS})
-        source: Any = build_key_source(CONFIG, fetcher, Clock(), pod=pod_of(folder))
+        source: Any = sources(folder, fetcher).build(CONFIG)
         assert [k.kid for k in await source.candidates(JoseHeader(alg="ES256", kid="a"))] == ["a"]
         assert source.status().url == f'"{API}"'
 
@@ -229,19 +230,18 @@ def test_the_source(folder):
 
 
 def test_keys_of_another_cluster_are_others(folder):
-    (one,) = origins(CONFIG, pod_of(folder))
+    (one,) = sources(folder).origins(CONFIG)
     (folder / "ca.crt").write_text("another CA")
-    (other,) = origins(CONFIG, pod_of(folder))
+    (other,) = sources(folder).origins(CONFIG)
     assert (one.url, one.trust.ca_pem, other.trust.ca_pem) == (API, "CA", "another CA")
     assert one.storage_key != other.storage_key
 
 
 def test_the_probe(folder):
-    prober = ClusterProber(FakeFetcher(), pod_of(folder))
-    with pytest.raises(FetchError):
-        asyncio.run(prober.cluster(trust=CONFIG.trust))
+    with pytest.raises(InternalError):
+        asyncio.run(sources(folder).probe(CONFIG))
     documents = {DISCOVERY: {"jwks_uri": f"{API}/k"}, f"{API}/k": KEYS}
-    asyncio.run(ClusterProber(FakeFetcher(documents), pod_of(folder)).cluster(trust=CONFIG.trust))
+    asyncio.run(sources(folder, FakeFetcher(documents)).probe(CONFIG))
 
 
 # On a mount.

@@ -8,7 +8,8 @@ import pytest
 
 from tests.jwt_auth.keys.test_key_source import DOWN, HEADER, UNKNOWN, Setup, key_set, run
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.keys.key_source import RefreshPolicy, StaticKeys
+from vault_jwt_plugin.jwt_auth.keys.key_source import RefreshPolicy
+from vault_jwt_plugin.jwt_auth.keys.static import StaticKeys
 
 NOW = 1_700_000_000.0
 

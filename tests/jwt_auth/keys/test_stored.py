@@ -13,12 +13,11 @@ from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys
 from vault_jwt_plugin.jwt_auth.keys.stored import (
     MAX_ENTRY_BYTES,
     Origin,
-    OriginKind,
     StoredKeys,
     StoredKeysError,
 )
 
-ORIGIN = Origin(kind=OriginKind.JWKS, url="https://issuer/keys", trust=Trust(ca_pem="CA"))
+ORIGIN = Origin(kind="jwks", url="https://issuer/keys", trust=Trust(ca_pem="CA"))
 JWK = public_jwk(private_key("ES256"), kid="a")
 
 
@@ -87,16 +86,16 @@ def test_the_storage_key():
 @pytest.mark.parametrize(
     "other",
     [
-        Origin(kind=OriginKind.DISCOVERY, url=ORIGIN.url, trust=ORIGIN.trust),
-        Origin(kind=OriginKind.JWKS, url="https://issuer/other", trust=ORIGIN.trust),
-        Origin(kind=OriginKind.JWKS, url=ORIGIN.url),
+        Origin(kind="discovery", url=ORIGIN.url, trust=ORIGIN.trust),
+        Origin(kind="jwks", url="https://issuer/other", trust=ORIGIN.trust),
+        Origin(kind="jwks", url=ORIGIN.url),
         Origin(
-            kind=OriginKind.JWKS,
+            kind="jwks",
             url=ORIGIN.url,
             trust=Trust(ca_pem="CA", server_names=("a", "b")),
         ),
         Origin(
-            kind=OriginKind.JWKS,
+            kind="jwks",
             url=ORIGIN.url,
             trust=Trust(ca_pem="CA", critical_extensions=("1.2",)),
         ),

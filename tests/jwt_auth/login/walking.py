@@ -6,11 +6,11 @@ import asyncio
 
 from tests.jwt_auth.mounted import FakeFetcher
 from vault_jwt_plugin.jwt_auth.config.config import Config
-from vault_jwt_plugin.jwt_auth.keys.key_source import StaticKeys
+from vault_jwt_plugin.jwt_auth.config.provider import ConfiguredProvider
+from vault_jwt_plugin.jwt_auth.keys.static import StaticKeys
 from vault_jwt_plugin.jwt_auth.login.check import Login, LoginContext, walk
 from vault_jwt_plugin.jwt_auth.login.native import CHECKS, GRANT, grant
 from vault_jwt_plugin.jwt_auth.login.waiting import WaitingRoom
-from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider
 from vault_jwt_plugin.sdk.testing import FakeRequest
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.config.config import Config
+from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
-from vault_jwt_plugin.jwt_auth.providers import ProviderError, ProviderLogin, build_provider
-from vault_jwt_plugin.jwt_auth.providers._base import Settings
+from vault_jwt_plugin.jwt_auth.providers import ProviderError, ProviderLogin
+from vault_jwt_plugin.jwt_auth.providers._settings import Settings
 
 
 class NoFetcher:

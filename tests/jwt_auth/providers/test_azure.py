@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,9 +21,11 @@ from tests.jwt_auth.providers.helpers import (
 )
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.config.config import Config
+from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
-from vault_jwt_plugin.jwt_auth.providers import _base
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
+from vault_jwt_plugin.jwt_auth.providers import _calls
 from vault_jwt_plugin.jwt_auth.providers.azure import Azure, GraphEndpoints
 
 CA = Authority()
@@ -44,7 +47,7 @@ def made(api, ca_pem=CA.pem, **options):
     )
     return lambda fetcher: Azure(
         settings_of("azure", **options),
-        Config(oidc_discovery_ca_pem=ca_pem),
+        Trust(ca_pem=ca_pem),
         fetcher,
         endpoints=endpoints,
     )
@@ -130,7 +133,7 @@ class Recorder:
 @pytest.mark.parametrize(("endpoint", "url"), REAL, ids=[endpoint for endpoint, _ in REAL])
 def test_known_hosts(endpoint, url):
     recorder = Recorder({"value": []})
-    provider = Azure(settings_of("azure"), Config(), recorder)
+    provider = Azure(settings_of("azure"), Trust(), recorder)
     asyncio.run(provider.fetch_groups(login(distributed(endpoint), access_token=TOKEN)))
     assert [request.url for request in recorder.sent] == [url]
 
@@ -138,11 +141,12 @@ def test_known_hosts(endpoint, url):
 def test_whom_it_trusts():
     recorder = Recorder({"value": []})
     config = Config(
+        provider_config={"provider": "azure", "fetch_groups": True},
         oidc_discovery_ca_pem="PEM",
         override_allowed_server_names=("a",),
         unsupported_critical_cert_extensions=("1.2",),
     )
-    provider = Azure(settings_of("azure", fetch_groups=True), config, recorder)
+    provider: Any = build_provider(config, recorder)
     asyncio.run(provider.fetch_groups(login({}, access_token=TOKEN)))
     assert recorder.trusts == [config.trust("PEM")]
     assert recorder.sent[0].url == "https://graph.microsoft.com/v1.0/me/getMemberObjects"
@@ -179,7 +183,7 @@ def test_whom_it_trusts():
 )
 def test_other_hosts_are_not_called(endpoint):
     wanted = login(distributed(endpoint), access_token=TOKEN)
-    provider = Azure(settings_of("azure"), Config(), NoFetcher())
+    provider = Azure(settings_of("azure"), Trust(), NoFetcher())
     with pytest.raises(LoginDenied) as caught:
         asyncio.run(provider.fetch_groups(wanted))
     assert (caught.value.code, caught.value.claim) == ("provider_endpoint", "_claim_sources")
@@ -346,7 +350,7 @@ def test_a_server_that_is_not_trusted_is_sent_nothing():
 
 
 def test_a_server_that_hangs(monkeypatch):
-    monkeypatch.setattr(_base, "LOGIN_DEADLINE_S", 0.3)
+    monkeypatch.setattr(_calls, "LOGIN_DEADLINE_S", 0.3)
     with StandIn(Answer(hang=True)) as api:
         code, message = denial(
             made(api, ca_pem="", fetch_groups=True), login({}, access_token=TOKEN)
@@ -376,7 +380,7 @@ JSON = st.recursive(
 @given(JSON | st.fixed_dictionaries({"value": JSON}))
 @settings(deadline=None)
 def test_any_answer_is_groups_or_a_denial(answer):
-    provider = Azure(settings_of("azure", fetch_groups=True), Config(), Recorder(answer))
+    provider = Azure(settings_of("azure", fetch_groups=True), Trust(), Recorder(answer))
     outcome = outcome_of(provider, login({}, access_token=TOKEN))
     if isinstance(outcome, str):
         assert outcome == "provider_answer"
@@ -388,7 +392,7 @@ def test_any_answer_is_groups_or_a_denial(answer):
 @settings(deadline=None)
 def test_any_claims_are_groups_or_a_denial(groups, names, sources):
     claims = {"groups": groups, "_claim_names": {"groups": names}, "_claim_sources": sources}
-    provider = Azure(settings_of("azure"), Config(), NoFetcher())
+    provider = Azure(settings_of("azure"), Trust(), NoFetcher())
     outcome = outcome_of(provider, login(claims, access_token=TOKEN))
     if groups is None:
         assert outcome in {"provider_claim_source", "provider_endpoint"}

@@ -8,19 +8,20 @@ import pytest
 from tests.jwt_auth.providers.helpers import NoFetcher, build, build_error, login
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.config.config import Config
+from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
-from vault_jwt_plugin.jwt_auth.providers import PROVIDERS, build_provider, readable_settings
-from vault_jwt_plugin.jwt_auth.providers._base import (
+from vault_jwt_plugin.jwt_auth.providers import PROVIDERS, readable_settings
+from vault_jwt_plugin.jwt_auth.providers._calls import (
     LOGIN_DEADLINE_S,
     MAX_GROUPS,
     Calls,
-    Settings,
     text_list,
-    with_claim,
 )
+from vault_jwt_plugin.jwt_auth.providers._login import with_claim
+from vault_jwt_plugin.jwt_auth.providers._settings import Settings
 
 KNOWN = "known are azure, gsuite, ibmisam, kubernetes, okta, secureauth"
 

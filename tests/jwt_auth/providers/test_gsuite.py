@@ -27,10 +27,11 @@ from tests.jwt_auth.providers.helpers import (
 )
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.config.config import Config
+from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-from vault_jwt_plugin.jwt_auth.providers import ProviderError, _base
+from vault_jwt_plugin.jwt_auth.providers import ProviderError, _calls
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints
 from vault_jwt_plugin.jwt_auth.providers.gsuite import SCOPES, GSuite
 
@@ -114,7 +115,7 @@ def endpoints_of(api):
 def made(api, **options):
     members = {"gsuite_service_account": ACCOUNT} | options
     return lambda fetcher: GSuite(
-        settings_of("gsuite", **members), Config(), fetcher, endpoints=endpoints_of(api)
+        settings_of("gsuite", **members), Trust(), fetcher, endpoints=endpoints_of(api)
     )
 
 
@@ -199,7 +200,7 @@ def test_each_group_is_reached_by_its_shortest_way():
 
 
 def test_without_fetch_groups_the_claim_is_erased():
-    provider = GSuite(settings_of("gsuite"), Config(), NoFetcher())
+    provider = GSuite(settings_of("gsuite"), Trust(), NoFetcher())
     assert asyncio.run(provider.fetch_groups(login({"groups": ["a"], **USER}))) is None
 
 
@@ -231,7 +232,7 @@ def test_pages_without_end(monkeypatch):
 
 
 def test_too_many_groups(monkeypatch):
-    monkeypatch.setattr(_base, "MAX_GROUPS", 3)
+    monkeypatch.setattr(_calls, "MAX_GROUPS", 3)
     with StandIn(Google(TREE)) as api:
         code, message = denial(fetching(api, groups_recurse_max_depth=2), login(USER))
     assert code == "provider_too_many_groups"
@@ -266,7 +267,7 @@ def test_the_user_that_is_asked_for(claims, user_claim, user):
 )
 def test_users_that_can_not_be_asked_for(info, value, found):
     members = {"fetch_groups": True, "fetch_user_info": True, "user_custom_schemas": "a"}
-    provider = GSuite(settings_of("gsuite", **members), Config(), NoFetcher())
+    provider = GSuite(settings_of("gsuite", **members), Trust(), NoFetcher())
     wanted = login({"sub": value})
     with pytest.raises(LoginDenied) as caught:
         asyncio.run((provider.fetch_user_info if info else provider.fetch_groups)(wanted))
@@ -307,13 +308,13 @@ def test_custom_schemas_become_claims():
     ],
 )
 def test_nothing_to_ask_for(options):
-    provider = GSuite(settings_of("gsuite", **options), Config(), NoFetcher())
+    provider = GSuite(settings_of("gsuite", **options), Trust(), NoFetcher())
     assert asyncio.run(provider.fetch_user_info(login(USER))) == {}
 
 
 def test_schemas_without_fetch_user_info_are_warned_of_once(caplog):
     members = {"user_custom_schemas": "Prefs", "gsuite_service_account": ACCOUNT}
-    provider = GSuite(settings_of("gsuite", **members), Config(), NoFetcher())
+    provider = GSuite(settings_of("gsuite", **members), Trust(), NoFetcher())
     with caplog.at_level(logging.WARNING):
         asyncio.run(provider.check())
         asyncio.run(provider.check())
@@ -403,7 +404,7 @@ def test_answers_of_another_form(body, problem):
 
 def test_apis_that_hang(monkeypatch):
     # Long enough for what comes before on a busy machine.
-    monkeypatch.setattr(_base, "LOGIN_DEADLINE_S", 1.5)
+    monkeypatch.setattr(_calls, "LOGIN_DEADLINE_S", 1.5)
     for path, text in [("/token", TOKEN), ("/directory", DIRECTORY)]:
         with StandIn(Google()) as api:
             api.script.answers[path] = Answer(hang=True)
@@ -509,7 +510,7 @@ SMALL = rsa.generate_private_key(65537, 1024)
 
 
 def check(**members):
-    provider = GSuite(settings_of("gsuite", **members), Config(), NoFetcher())
+    provider = GSuite(settings_of("gsuite", **members), Trust(), NoFetcher())
     asyncio.run(provider.check())
 
 
@@ -710,7 +711,7 @@ def test_the_account_of_the_machine_is_asked_past_proxies(monkeypatch):
         def make(fetcher):
             return GSuite(
                 settings_of("gsuite", fetch_groups=True),
-                Config(),
+                Trust(),
                 fetcher,
                 endpoints=GoogleEndpoints(metadata="http://metadata.invalid/metadata"),
             )
@@ -824,13 +825,14 @@ class Canned:
 
 def test_google_is_where_it_is():
     canned = Canned({})
+    members = {"gsuite_service_account": ACCOUNT, "fetch_groups": True}
     config = Config(
+        provider_config={"provider": "gsuite"} | members,
         oidc_discovery_ca_pem="PEM",
         override_allowed_server_names=("issuer.internal",),
         unsupported_critical_cert_extensions=("1.2",),
     )
-    members = {"gsuite_service_account": ACCOUNT, "fetch_groups": True}
-    provider = GSuite(settings_of("gsuite", **members), config, canned)
+    provider: Any = build_provider(config, canned)
     asyncio.run(provider.fetch_groups(login(USER)))
     assert canned.urls == [
         "https://oauth2.googleapis.com/token",
@@ -865,7 +867,7 @@ ANY = GSuite(
         fetch_user_info=True,
         user_custom_schemas="groups,email",
     ),
-    Config(),
+    Trust(),
     CANNED,
 )
 

@@ -19,10 +19,10 @@ from tests.jwt_auth.providers.helpers import (
     settings_of,
 )
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
-from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
-from vault_jwt_plugin.jwt_auth.providers import _base
+from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
+from vault_jwt_plugin.jwt_auth.providers import _calls
 from vault_jwt_plugin.jwt_auth.providers.okta import Okta, next_link
 
 CA = Authority()
@@ -38,9 +38,7 @@ def profile(*names):
 
 def made(api, ca_pem=CA.pem, **options):
     members = {"org_url": api.origin, "api_token": TOKEN, "fetch_groups": True} | options
-    return lambda fetcher: Okta(
-        settings_of("okta", **members), Config(oidc_discovery_ca_pem=ca_pem), fetcher
-    )
+    return lambda fetcher: Okta(settings_of("okta", **members), Trust(ca_pem=ca_pem), "", fetcher)
 
 
 def without_calls(claims, **options):
@@ -249,7 +247,7 @@ def test_the_token_is_sent_to_the_organisation_only(target):
 
 def test_urls_that_grow_from_page_to_page():
     fetcher = Canned([], f"<{'x' * 1000}/a>; rel=next")
-    provider = Okta(settings_of("okta", **BASE, fetch_groups=True), Config(), fetcher)
+    provider = Okta(settings_of("okta", **BASE, fetch_groups=True), Trust(), "", fetcher)
     with pytest.raises(LoginDenied) as denied:
         asyncio.run(provider.fetch_groups(login(USER)))
     assert denied.value.code == "provider_next_page"
@@ -285,7 +283,7 @@ def test_the_last_page_allowed(monkeypatch):
 
 
 def test_too_many_groups(monkeypatch):
-    monkeypatch.setattr(_base, "MAX_GROUPS", 2)
+    monkeypatch.setattr(_calls, "MAX_GROUPS", 2)
 
     def script(_asked):
         return Answer(body=profile("g"), headers=[("Link", '</again>; rel="next"')])
@@ -298,7 +296,7 @@ def test_too_many_groups(monkeypatch):
 
 
 def test_the_limit_of_pages():
-    assert _base.MAX_PAGES == 200
+    assert _calls.MAX_PAGES == 200
 
 
 IDS = [
@@ -336,7 +334,7 @@ def test_the_user_that_is_asked_for(claims, options, user):
 )
 def test_users_that_can_not_be_asked_for(claims, options, name, found):
     provider = Okta(
-        settings_of("okta", **BASE, fetch_groups=True, **options), Config(), NoFetcher()
+        settings_of("okta", **BASE, fetch_groups=True, **options), Trust(), "", NoFetcher()
     )
     with pytest.raises(LoginDenied) as caught:
         asyncio.run(provider.fetch_groups(login(claims)))
@@ -407,7 +405,7 @@ def test_bad_answers(answer, code, text):
 
 
 def test_a_server_that_hangs(monkeypatch):
-    monkeypatch.setattr(_base, "LOGIN_DEADLINE_S", 0.5)
+    monkeypatch.setattr(_calls, "LOGIN_DEADLINE_S", 0.5)
     with StandIn(Answer(hang=True), certificate=CERTIFICATE) as api:
         code, message = denial(made(api), login(USER))
     assert code == "provider_timeout"
@@ -487,7 +485,9 @@ class Canned:
 @given(JSON | st.lists(JSON), st.sampled_from(["", "<a>;rel=next", "<https://b>;rel=next"]))
 @settings(deadline=None)
 def test_any_answer_is_groups_or_a_denial(answer, link):
-    provider = Okta(settings_of("okta", **BASE, fetch_groups=True), Config(), Canned(answer, link))
+    provider = Okta(
+        settings_of("okta", **BASE, fetch_groups=True), Trust(), "", Canned(answer, link)
+    )
     outcome = outcome_of(provider, login(USER))
     if isinstance(outcome, str):
         assert outcome in {"provider_answer", "provider_next_page", "provider_too_many_pages"}

@@ -6,7 +6,6 @@ The stored form is the Go methods' own (`jwtConfig` in `path_config.go` of both)
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
@@ -40,17 +39,6 @@ class StoredConfigError(InternalError):
     """What is stored as the configuration can't be understood: HTTP 500, as in Go."""
 
     code = "stored_config_invalid"
-
-
-class KeySourceKind(Enum):
-    """Where the keys come from; declared in the order in which they are looked for."""
-
-    STATIC = "static"
-    JWKS = "jwks"
-    MULTI_JWKS = "multi_jwks"
-    OIDC_FLOW = "oidc_flow"
-    DISCOVERY = "discovery"
-    KUBERNETES = "kubernetes"
 
 
 def _none_if_zero(value_ns: int) -> int | None:
@@ -214,23 +202,6 @@ class Config:
     def read_data(self) -> dict[str, Any]:
         """Return what a read shows: no client secret, no provider's secrets."""
         return parameters.read_back(self)
-
-    @property
-    def key_source_kind(self) -> KeySourceKind | None:
-        """Where the keys come from; None when nothing says so (`authType` in Go)."""
-        if self.jwt_validation_pubkeys:
-            return KeySourceKind.STATIC
-        if self.jwks_url:
-            return KeySourceKind.JWKS
-        if self.jwks_pairs:
-            return KeySourceKind.MULTI_JWKS
-        if self.oidc_discovery_url:
-            if self.oidc_client_id and self.oidc_client_secret:
-                return KeySourceKind.OIDC_FLOW
-            return KeySourceKind.DISCOVERY
-        if (self.provider_config or {}).get("provider") == "kubernetes":
-            return KeySourceKind.KUBERNETES
-        return None
 
     def trust(self, ca_pem: str) -> Trust:
         """What the servers must show that this configuration connects to.

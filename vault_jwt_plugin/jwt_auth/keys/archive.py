@@ -1,6 +1,6 @@
 """The copies of fetched keys in a mount's storage: written by one task, where the node can write.
 
-Nobody waits for a copy to be written, and nothing is read but when keys are missing.
+Nobody waits for a copy to be written, and a copy is read only when keys are missing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLOCK_SKEW_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What storage holds of an origin: a digest of its keys, and when they were fetched."""
+    """What storage holds of an origin: the digest of its keys, and when they were fetched."""
 
     content: bytes
     fetched_at: float
@@ -41,7 +41,8 @@ class _Pending:
     """Keys that may have to be stored.
 
     Attributes:
-        origin, keys: what, and of what.
+        origin: what the keys were fetched from.
+        keys: to be stored.
         renew_after_s: age at which the same keys are stored anew; inf = never.
     """
 
@@ -50,7 +51,7 @@ class _Pending:
     renew_after_s: float
 
     def needs_writing(self, known: _Known | None) -> bool:
-        """Whether it says something that what is stored does not."""
+        """Tell whether these keys are worth a write over what is stored."""
         fetched_at = self.keys.fetched_at
         if known is None:
             return True
@@ -62,44 +63,44 @@ class _Pending:
 
 
 class OriginStore:
-    """The copy of one origin's keys (`key_sources.KeyStore`).
+    """The copy of one origin's keys.
 
     Args:
         archive: of the mount.
         origin: what the keys are fetched from.
-        trust_for_s: how long keys are trusted after they were fetched; 0 = for ever.
+        trust_for_s: how long keys are trusted after they were fetched; 0 = forever.
     """
 
     def __init__(self, archive: KeyArchive, origin: Origin, *, trust_for_s: float) -> None:
         self._archive = archive
         self._origin = origin
-        # A copy says when its keys were last known to be good. Written at changes alone it would
-        # be too old to be trusted when it is needed, for an issuer that changes its keys twice a
-        # year; written at every fetch, storage would be busy with nothing. So a restart may lose
-        # a quarter of the time that keys are trusted.
+        # A copy says when its keys were last known to be good. If it were written only when keys
+        # change, it would be too old to be trusted when it is needed; if it were written at every
+        # fetch, storage would be busy for nothing. So a restart may lose a quarter of the time
+        # that keys are trusted.
         self._renew_after_s = trust_for_s / 4 or float("inf")
 
     async def load(self) -> StoredKeys | None:
-        """What is stored; None if that is nothing, or can't be used."""
+        """Return the stored keys; None if there are none that can be used."""
         return await self._archive.load(self._origin)
 
     def save(self, keys: StoredKeys) -> None:
-        """Have it stored if it is new; does not wait."""
+        """Have keys stored if they are new; does not wait."""
         self._archive.save(self._origin, keys, renew_after_s=self._renew_after_s)
 
 
 class KeyArchive:
     """The copies of one mount, and the task that writes them.
 
-    What can't be written (a node that can't write, a failing storage) is tried
-    again at the next `flush`. Where the newer keys of an origin can't be stored, what
-    is stored of it goes: it might hold keys that were withdrawn since.
+    A write that fails, or that this node can't do, is tried again at the next `flush`. Where
+    newer keys are too large to be stored, the stored copy is deleted: it may hold keys that
+    were withdrawn since.
 
     Args:
         storage: of the mount.
-        writable: whether this node is known to be able to write.
-        read_only: called when it turns out not to be.
-        in_use: the storage keys that the configuration refers to; None when that is not known.
+        writable: tells whether this node is known to be able to write.
+        read_only: called when a write shows that it is not.
+        in_use: returns the storage keys that the configuration refers to; None if not known.
         clock: Unix seconds.
         logger: of the mount.
     """
@@ -120,7 +121,7 @@ class KeyArchive:
         self._in_use = in_use
         self._clock = clock
         self._logger = logger
-        # What storage is known to hold, by key; None = nothing of use. Absent = not known.
+        # What storage is known to hold, by key; None = nothing usable. Absent = not known.
         self._known: dict[str, _Known | None] = {}
         self._pending: dict[str, _Pending] = {}
         self._sweeping = False
@@ -128,11 +129,11 @@ class KeyArchive:
         self._closed = False
 
     def of(self, origin: Origin, *, trust_for_s: float) -> OriginStore:
-        """The copy of one origin's keys; see `OriginStore`."""
+        """Return the copy of one origin's keys; see `OriginStore`."""
         return OriginStore(self, origin, trust_for_s=trust_for_s)
 
     async def load(self, origin: Origin) -> StoredKeys | None:
-        """What is stored of an origin; None if that is nothing, can't be read or can't be used."""
+        """Return the stored keys of an origin; None if there are none that can be used."""
         key = origin.storage_key
         try:
             entry = await self._storage.get(key)
@@ -160,10 +161,10 @@ class KeyArchive:
         return found
 
     def _held(self, key: str) -> _Known | None:
-        """What storage is known to hold, if that is of use.
+        """Return what storage is known to hold; None if that is not usable.
 
-        A copy from the future is not, as for `load`: the clock was set back since it was stored,
-        and by it the keys that were fetched afterwards would pass for older ones.
+        A copy from the future is not usable, as in `load`: the clock was set back since, and keys
+        that were fetched afterwards would look older than the copy.
         """
         known = self._known.get(key)
         if known is not None and known.fetched_at > self._clock() + CLOCK_SKEW_S:
@@ -171,7 +172,7 @@ class KeyArchive:
         return known
 
     def save(self, origin: Origin, keys: StoredKeys, *, renew_after_s: float) -> None:
-        """Have keys stored by the task, unless they are; does not wait."""
+        """Have the task store keys, unless they are stored; does not wait."""
         key = origin.storage_key
         earlier = self._pending.get(key)
         if earlier is not None and keys.fetched_at < earlier.keys.fetched_at:
@@ -182,16 +183,16 @@ class KeyArchive:
             self.flush()
 
     def sweep(self) -> None:
-        """Have the task delete what nothing refers to any more; does not wait."""
+        """Have the task delete copies that nothing refers to any more; does not wait."""
         self._sweeping = True
         self.flush()
 
     def forget(self, key: str) -> None:
-        """Another node changed what is stored under a key."""
+        """Forget what is stored under a key: another node has changed it."""
         self._known.pop(key, None)
 
     def flush(self) -> None:
-        """Start the task, if there is something to do that it can do."""
+        """Start the task, if there is something to do and this node can write."""
         if self._task is None and self._due() and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="store keys")
             self._task.add_done_callback(self._worked)
@@ -204,7 +205,7 @@ class KeyArchive:
         if task.cancelled():
             return
         if (error := task.exception()) is None:
-            # Something may have come while it was ending.
+            # Something may have been added while the task was ending.
             self.flush()
         elif isinstance(error, ReadOnlyError):
             self._read_only()
@@ -239,43 +240,33 @@ class KeyArchive:
         if key not in self._known:
             await self.load(pending.origin)
         if not pending.needs_writing(self._held(key)) or key not in (await self._in_use() or ()):
-            # Not in use: a late answer to a source that was replaced meanwhile. Who replaced it
-            # may have done so to be rid of these very keys.
+            # Not in use: a late answer to a source that was replaced meanwhile, perhaps to get rid
+            # of these very keys.
             return
-        # Until the host has answered, nothing is known.
+        # Until the host answers, it is not known what is stored.
         self._known.pop(key, None)
         raw = pending.keys.to_stored(pending.origin)
         if len(raw) > MAX_ENTRY_BYTES:
+            sizes = {"bytes": len(raw), "max_bytes": MAX_ENTRY_BYTES}
             self._logger.warning(
                 "keys are not stored: they are too large",
-                extra={
-                    "fields": {
-                        "event": "keys_too_large_to_store",
-                        "bytes": len(raw),
-                        "max_bytes": MAX_ENTRY_BYTES,
-                    }
-                },
+                extra={"fields": {"event": "keys_too_large_to_store", **sizes}},
             )
             await self._storage.delete(key)
         else:
             await self._storage.put(StorageEntry(key=key, value=raw))
+            keys = len(pending.keys.fetched.key_set.keys)
             self._logger.debug(
                 "keys are stored",
-                extra={
-                    "fields": {
-                        "event": "keys_stored",
-                        "key": key,
-                        "keys": len(pending.keys.fetched.key_set.keys),
-                    }
-                },
+                extra={"fields": {"event": "keys_stored", "key": key, "keys": keys}},
             )
-        # A set too large counts as stored: once per change is enough for the warning.
+        # A set that is too large counts as stored: one warning per change is enough.
         self._known[key] = _Known(content=pending.keys.content, fetched_at=pending.keys.fetched_at)
 
     async def _delete_unused(self) -> None:
         names = await self._storage.list(STORAGE_PREFIX)
-        # After listing: what the configuration refers to by now stays, and what it begins to refer
-        # to from here on is stored by this same task, later.
+        # After listing: copies that the configuration refers to by now stay, and those that it
+        # refers to later are stored by this same task, later.
         kept = await self._in_use()
         if kept is None:
             return
@@ -285,12 +276,12 @@ class KeyArchive:
                 await self._storage.delete(key)
 
     async def settle(self) -> None:
-        """Wait for the task, if it is under way."""
+        """Wait for the task, if it is running."""
         while self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self, *, within_s: float) -> None:
-        """Let the task end, cancel it if that takes long, start none any more; idempotent."""
+        """Wait for the task, cancel it if it takes long, and start no other; idempotent."""
         self._closed = True
         task = self._task
         if task is not None:

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.keys.key_source import StaticKeys
+from vault_jwt_plugin.jwt_auth.keys.static import StaticKeys
 from vault_jwt_plugin.sdk import UserError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The two documents of an issuer, fetched and judged: its key set, its discovery document."""
+"""The two documents of an issuer, fetched and checked: its key set and its discovery document."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class FetchedKeys:
     """A key set as an issuer serves it.
 
     Attributes:
-        key_set: as read.
+        key_set: as parsed.
         digest: of the document.
-        max_age_s: how long its server says it is fresh; None if it does not say.
+        max_age_s: how long the server says that it is fresh; None if it does not say.
     """
 
     key_set: KeySet
@@ -41,11 +41,11 @@ class FetchedKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """What is used of a discovery document (OIDC Discovery 3).
+    """The members of a discovery document that are used (OIDC Discovery 3).
 
     Attributes:
-        issuer: who serves it.
-        jwks_uri: where its keys are.
+        issuer: that serves it.
+        jwks_uri: URL of its keys.
     """
 
     issuer: str
@@ -55,10 +55,10 @@ class Discovery:
 async def fetch_key_set(
     fetcher: Fetcher, url: str, *, trust: Trust, deadline_s: float = DEADLINE_S
 ) -> FetchedKeys:
-    """Fetch a JWK set. One without a usable key, even without any, is a set.
+    """Fetch a JWK set. A set without a usable key, or without any key, is a set.
 
     Raises:
-        FetchError: it can't be had, or is none (`not_a_key_set`).
+        FetchError: it can't be fetched, or it is not a key set (`not_a_key_set`).
     """
     document = await fetcher.get_json(
         url, trust=trust, deadline_s=deadline_s, max_bytes=KEY_SET_MAX_BYTES
@@ -67,13 +67,13 @@ async def fetch_key_set(
 
 
 async def read_key_set(document: Document, url: str) -> FetchedKeys:
-    """Read a JWK set that was fetched.
+    """Parse a JWK set that was fetched.
 
     Raises:
-        FetchError: it is none (`not_a_key_set`).
+        FetchError: it is not a key set (`not_a_key_set`).
     """
     try:
-        # In a thread: the first key loads joserfc, and a set may hold many.
+        # In a thread: the first key loads joserfc, and a set may hold many keys.
         key_set = await asyncio.to_thread(parse_key_set, document.json)
     except NotAKeySetError as error:
         raise fetch_error("not_a_key_set", url, f"its answer is no key set: {error}") from None
@@ -87,14 +87,14 @@ async def fetch_discovery(
 
     Args:
         fetcher: for the request.
-        issuer: as configured. The document must name it byte for byte; one trailing
-            slash is left out of the URL that is fetched, and only there.
+        issuer: as configured. The document must name it byte for byte; only the URL that is
+            fetched leaves out a trailing slash.
         trust: what the server must show.
         deadline_s: for the fetch.
 
     Raises:
-        FetchError: it can't be had, is none (`not_discovery`), names another issuer
-            (`issuer_mismatch`), or a key set that can't be fetched (`bad_url`).
+        FetchError: it can't be fetched, is not a discovery document (`not_discovery`), names
+            another issuer (`issuer_mismatch`), or a key set that can't be fetched (`bad_url`).
     """
     url = issuer.removesuffix("/") + WELL_KNOWN_PATH
     document = await fetcher.get_json(
@@ -111,13 +111,13 @@ async def fetch_discovery(
 async def fetch_discovered_keys(
     fetcher: Fetcher, issuer: str, *, trust: Trust, deadline_s: float = DEADLINE_S
 ) -> FetchedKeys:
-    """Fetch the keys that an issuer's discovery document names, both anew: both may move.
+    """Fetch an issuer's discovery document and the keys that it names: both may move.
 
     Args:
         fetcher: for the requests.
         issuer: as for `fetch_discovery`.
         trust: what both servers must show.
-        deadline_s: for all of it.
+        deadline_s: for both fetches.
 
     Raises:
         FetchError: as `fetch_discovery` and `fetch_key_set`.
@@ -129,10 +129,10 @@ async def fetch_discovered_keys(
 
 
 def discovery_members(document: Document, url: str) -> dict[str, Any]:
-    """The members of a discovery document.
+    """Return the members of a discovery document.
 
     Raises:
-        FetchError: it is none (`not_discovery`).
+        FetchError: it is not an object (`not_discovery`).
     """
     members = document.json
     if not isinstance(members, dict):
@@ -143,10 +143,10 @@ def discovery_members(document: Document, url: str) -> dict[str, Any]:
 
 
 def named_jwks_uri(members: dict[str, Any], url: str) -> str:
-    """Where a discovery document says that the keys are; no URL yet.
+    """Return the `jwks_uri` of a discovery document; it may not be a URL.
 
     Raises:
-        FetchError: it does not say (`not_discovery`).
+        FetchError: it is missing, or not a string (`not_discovery`).
     """
     jwks_uri = members.get("jwks_uri")
     if not isinstance(jwks_uri, str):
@@ -176,33 +176,6 @@ def _check_jwks_uri(jwks_uri: str, url: str) -> None:
         raise fetch_error(
             "bad_url", url, "its 'jwks_uri' is not an http or https URL with a host"
         ) from None
-    # Differs from Vault, which fetches it: who can change an answer over http makes the keys.
+    # Differs from Vault, which fetches it: whoever can change answers over http chooses the keys.
     if url.lower().startswith("https:") and scheme != "https":
         raise fetch_error("bad_url", url, "its 'jwks_uri' is http, though it is https itself")
-
-
-class Prober:
-    """Fetches once what a configuration names, before it is stored.
-
-    Args:
-        fetcher: for the requests.
-    """
-
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
-
-    async def jwks(self, url: str, *, trust: Trust) -> None:
-        """See that there is a key set, as Go does by verifying a canned token with it.
-
-        Raises:
-            FetchError: as `fetch_key_set`.
-        """
-        await fetch_key_set(self._fetcher, url, trust=trust)
-
-    async def discovery(self, url: str, *, trust: Trust) -> None:
-        """See that there is the issuer's discovery document; as in Go, not that its keys are there.
-
-        Raises:
-            FetchError: as `fetch_discovery`.
-        """
-        await fetch_discovery(self._fetcher, url, trust=trust)

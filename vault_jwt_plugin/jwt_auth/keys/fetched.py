@@ -1,9 +1,8 @@
-"""Keys that are fetched: the life of a cache around one way of fetching.
+"""Keys that are fetched: a cache around one way of fetching.
 
-Fetches are single-flight, bounded in time and bytes, and happen under no lock:
-with a hung issuer, logins with known keys go on, and those that need unknown
-ones are denied in time. Known keys outlive an outage of the issuer, and in
-storage the process.
+One fetch runs at a time, bounded in time and bytes and under no lock: while an issuer
+hangs, logins with known keys go on, and those that need unknown ones are denied in time.
+Known keys outlive an outage of the issuer, and in storage the process.
 """
 
 from __future__ import annotations
@@ -24,19 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
+    from vault_jwt_plugin.jwt_auth.keys.archive import OriginStore
     from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys
-    from vault_jwt_plugin.jwt_auth.keys.key_source import KeyStore, RefreshPolicy
+    from vault_jwt_plugin.jwt_auth.keys.key_source import RefreshPolicy
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 
 _logger = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
-"""How long the first logins wait for the issuer though stored keys are at hand, in seconds: one
-that answers says which of those were withdrawn."""
+"""How long the first logins wait for the issuer though there are stored keys, in seconds: its
+answer says which of those were withdrawn."""
 
 MAX_WAITING = 2_000
-"""Logins of one source that may wait for a fetch; after a restart or a rotation all of a large
-fleet's may. A process serves at most 10,000 requests of its host at a time, of all mounts: those
+"""Logins of one source that may wait for a fetch; after a restart or a rotation, all logins of a
+large fleet do. A process serves at most 10,000 requests of its host at a time, of all mounts: those
 that wait for one hung issuer must not take all places."""
 
 _GRACE_S = 0.25
@@ -47,8 +47,8 @@ class _Cached:
     """Keys, and until when they are good, by the monotonic clock.
 
     Attributes:
-        fetched_at: when they were asked for, in Unix seconds, for what people read.
-        refresh_at: when they are to be fetched anew; never after `trusted_until`.
+        fetched_at: when the fetch began, in Unix seconds, for what people read.
+        refresh_at: when to fetch anew; never after `trusted_until`.
     """
 
     fetched: FetchedKeys
@@ -58,14 +58,14 @@ class _Cached:
 
 
 class RemoteKeys:
-    """A source that fetches.
+    """A key source that fetches one key set.
 
     Args:
         load: fetches the whole set; raises FetchError.
         url: of what is fetched, as messages show it.
-        policy: when, and for how long.
-        clock: Unix seconds: what people read, and the age of stored keys.
-        monotonic: seconds that never go back, for what is decided.
+        policy: when to fetch, and for how long to trust.
+        clock: Unix seconds, for what people read and for the age of stored keys.
+        monotonic: seconds that never go back, for every decision.
         store: where the keys outlive the process; None = nowhere.
     """
 
@@ -77,7 +77,7 @@ class RemoteKeys:
         policy: RefreshPolicy,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
-        store: KeyStore | None = None,
+        store: OriginStore | None = None,
     ) -> None:
         self._load = load
         self._url = url
@@ -107,25 +107,23 @@ class RemoteKeys:
         return self._first_candidates(header) if known is None else known
 
     def known(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
-        """The candidates among the keys at hand; None when there are none to be trusted.
+        """Return the candidates among the cached keys; None when there are no trusted keys.
 
-        Old keys start a fetch in the background, and serve on.
+        Old keys start a fetch in the background, and are used meanwhile.
         """
         now = self._monotonic()
         cached = self._cached
         if cached is None or now >= cached.trusted_until:
             return None
-        if now >= cached.refresh_at and now >= self._fetch_not_before:
-            self._start_fetch()
+        if now >= cached.refresh_at:
+            self.refresh()
         return matching(cached.fetched.key_set.keys, header)
 
     def refresh(self) -> None:
-        """See `KeySource.refresh`; keys that nobody asked for yet are not fetched."""
-        now = self._monotonic()
-        if (
-            self._cached is not None
-            and now >= self._cached.refresh_at
-            and now >= self._fetch_not_before
+        """See `KeySource.refresh`; keys that nobody has asked for yet are not fetched."""
+        cached = self._cached
+        if cached is not None and self._monotonic() >= max(
+            cached.refresh_at, self._fetch_not_before
         ):
             self._start_fetch()
 
@@ -138,19 +136,18 @@ class RemoteKeys:
         return known
 
     def unavailable(self) -> LoginDenied:
-        """Why there are no keys."""
+        """Make the denial that says why there are no keys."""
+        problem = "they are being fetched, and too many logins wait for them already"
         if self._last_error is not None:
             problem = self._last_error.message
         elif self._closed:
             problem = "the configuration has changed"
-        else:
-            problem = "they are being fetched, and too many logins wait for them already"
         return LoginDenied(
             "keys_unavailable", f"there are no keys to verify the token with: {problem}"
         )
 
     def start(self) -> None:
-        """See `KeySource.start`; not within the cooldown after a fetch that failed."""
+        """See `KeySource.start`; does nothing within the cooldown after a failed fetch."""
         if self._closed or self._is_trusted() or self._monotonic() < self._fetch_not_before:
             return
         self._start_fetch()
@@ -165,15 +162,15 @@ class RemoteKeys:
         await self._wait_for(self._recovering or self._fetching)
 
     async def _wait_for(self, task: asyncio.Task[None] | None) -> bool:
-        """Wait for a task of ours to end; False when too many do already."""
+        """Wait for a task of this source to end; return False when too many logins do already."""
         if task is None:
             return True
         if self._waiting >= MAX_WAITING:
             return False
         self._waiting += 1
         try:
-            # Not `await task`: one caller's hang-up must not cancel it for the others, nor a
-            # closed source look like a hang-up to those who wait.
+            # `await task` would cancel the task for all when one caller hangs up, and a closed
+            # source would look like a hang-up to those who wait.
             await asyncio.wait([task])
         finally:
             self._waiting -= 1
@@ -186,84 +183,61 @@ class RemoteKeys:
             now = self._monotonic()
             if now < self._refetch_not_before or now < self._fetch_not_before:
                 return None
-            # From its start: a fetch that takes long does not make the next one later.
+            # The cooldown counts from the start: a slow fetch does not make the next one later.
             self._refetch_not_before = now + self._policy.cooldown_s
         self._start_fetch()
         if not await self._wait_for(self._fetching):
             return None
         after = self._cached
-        if after is None or after is before:
-            return None
-        if before is not None and before.fetched.digest == after.fetched.digest:
+        if after is None or (before and before.fetched.digest == after.fetched.digest):
             return None
         return matching(after.fetched.key_set.keys, header)
 
     def _is_trusted(self) -> bool:
         return self._cached is not None and self._monotonic() < self._cached.trusted_until
 
-    # Fetching.
-
     def _start_fetch(self) -> None:
         """Start a fetch if none is under way and the source is not closed."""
         if self._fetching is None and not self._closed:
-            task = asyncio.get_running_loop().create_task(self._refresh(), name="fetch keys")
-            self._fetching = task
-            task.add_done_callback(self._fetched)
+            loop = asyncio.get_running_loop()
+            self._fetching = loop.create_task(self._refresh(), name="fetch keys")
+            self._fetching.add_done_callback(self._fetched)
 
     def _fetched(self, task: asyncio.Task[None]) -> None:
-        if self._fetching is task:  # it was cancelled before it began
+        if self._fetching is task:  # it was cancelled before it started
             self._fetching = None
         _log_fault(task, "fetching keys failed unexpectedly")
 
     async def _refresh(self) -> None:
-        # An answer may be late, and is then no newer for it: keys count from when they were asked
-        # for. So those of a source that was replaced meanwhile are not stored over newer ones.
+        # The age of keys counts from when they were asked for: a late answer is no newer for being
+        # late, and keys of a source that was replaced meanwhile are not stored over newer ones.
         asked_at, asked = self._clock(), self._monotonic()
         try:
-            # The fetcher ends at the deadline itself, and says which URL was late.
+            # The fetcher itself stops at the deadline, and says which URL was late.
             async with asyncio.timeout(self._policy.deadline_s + _GRACE_S):
                 fetched = await self._load()
         except FetchError as error:
             self._failed(error)
         except TimeoutError:
-            self._failed(
-                FetchError(
-                    "timeout",
-                    f"fetching them took longer than {self._policy.deadline_s:g} s",
-                    url="",
-                )
-            )
+            problem = f"fetching them took longer than {self._policy.deadline_s:g} s"
+            self._failed(FetchError("timeout", problem, url=""))
         except Exception:
-            # A fault of ours, logged when the task ends; it must not be repeated at every login.
-            self._remember(
-                FetchError(
-                    "fetch_failed",
-                    "fetching them failed unexpectedly; the server's log says why",
-                    url="",
-                )
-            )
+            # A bug, logged when the task ends; it must not repeat at every login.
+            problem = "fetching them failed unexpectedly; the server's log says why"
+            self._remember(FetchError("fetch_failed", problem, url=""))
             raise
         else:
             self._succeeded(fetched, asked_at=asked_at, asked=asked)
         finally:
-            # Not only once the task is done: a login that comes in between has seen the new keys,
-            # and must be able to ask for newer ones.
+            # Before the task is done: a login that runs in between has seen the new keys, and must
+            # be able to ask for newer ones.
             self._fetching = None
 
     def _failed(self, error: FetchError) -> None:
-        # Whatever came, the keys stay until they are no longer trusted: an outage of the issuer
-        # is none of ours.
+        # The keys stay until they are no longer trusted: logins outlive an outage of the issuer.
         self._remember(error)
-        _logger.warning(
-            "keys can't be fetched",
-            extra={
-                "fields": {
-                    "event": "keys_fetch_failed",
-                    "reason": error.code,
-                    "error": error.message,
-                }
-            },
-        )
+        fields = {"event": "keys_fetch_failed", "reason": error.code, "error": error.message}
+        _logger.warning("keys can't be fetched", extra={"fields": fields})
 
     def _remember(self, error: FetchError) -> None:
         self._last_error = error
@@ -288,10 +262,8 @@ class RemoteKeys:
         if self._store is not None:
             self._store.save(StoredKeys(fetched=fetched, fetched_at=asked_at))
 
-    # Stored keys.
-
-    async def _recover(self, store: KeyStore) -> None:
-        """Have keys: the issuer's if it answers soon, else the stored ones, else the issuer's."""
+    async def _recover(self, store: OriginStore) -> None:
+        """Get keys: the issuer's if it answers soon, else stored ones, else the issuer's late."""
         fetching = self._fetching
         stored = await self._loaded(store, fetching)
         usable = stored is not None and self._age(stored) < self._policy.trusted_for_s
@@ -301,9 +273,9 @@ class RemoteKeys:
             self._adopt(stored)
 
     async def _loaded(
-        self, store: KeyStore, fetching: asyncio.Task[None] | None
+        self, store: OriginStore, fetching: asyncio.Task[None] | None
     ) -> StoredKeys | None:
-        """What is stored; None also when it is late: a storage that hangs holds up no login."""
+        """Return the stored keys; None also when they are late: no login waits for storage."""
         loading = asyncio.ensure_future(store.load())
         try:
             if fetching is not None:
@@ -319,23 +291,18 @@ class RemoteKeys:
         self._cached = _Cached(
             fetched=stored.fetched,
             fetched_at=stored.fetched_at,
-            # At once, that is after the cooldown: what was withdrawn meanwhile must go.
+            # At once, that is after the cooldown: keys that were withdrawn meanwhile must go.
             refresh_at=now,
             trusted_until=now - self._age(stored) + self._policy.trusted_for_s,
         )
+        keys = len(stored.fetched.key_set.keys)
         _logger.info(
             "stored keys are in use until the issuer answers",
-            extra={
-                "fields": {
-                    "event": "stored_keys_in_use",
-                    "keys": len(stored.fetched.key_set.keys),
-                    "url": self._url,
-                }
-            },
+            extra={"fields": {"event": "stored_keys_in_use", "keys": keys, "url": self._url}},
         )
 
     def _age(self, stored: StoredKeys) -> float:
-        # Not below 0: a clock that was put back must not make keys live longer.
+        # Never below 0: a clock that was put back must not make keys live longer.
         return max(self._clock() - stored.fetched_at, 0.0)
 
     def _recovered(self, task: asyncio.Task[None]) -> None:
@@ -369,13 +336,12 @@ class RemoteKeys:
         )
 
     async def close(self) -> None:
-        """Cancel what is under way, and start nothing any more."""
+        """Cancel what is under way; start nothing from now on."""
         self._closed = True
         tasks = [task for task in (self._recovering, self._fetching) if task is not None]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _log_fault(task: asyncio.Task[None], what: str) -> None:

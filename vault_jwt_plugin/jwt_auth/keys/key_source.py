@@ -1,7 +1,4 @@
-"""Where the keys come from that tokens are verified with: what all sources have in common.
-
-A source answers at once when it has keys. See `remote_keys` for those that are fetched.
-"""
+"""What all key sources have in common. A source answers at once when it has keys."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
-from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey, parse_public_key_pem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +13,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.errors import FetchError
     from vault_jwt_plugin.jwt_auth.jose.jwks import UnusableKey
     from vault_jwt_plugin.jwt_auth.jose.jws import JoseHeader
-    from vault_jwt_plugin.jwt_auth.keys.stored import StoredKeys
+    from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.sdk.request import MaybeAwaitable
 
 REFETCHABLE = frozenset({"key_unknown", "key_algorithm", "signature_invalid"})
@@ -26,13 +22,13 @@ REFETCHABLE = frozenset({"key_unknown", "key_algorithm", "signature_invalid"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshPolicy:
-    """When keys are fetched and how long they are trusted; all in seconds.
+    """When keys are fetched and how long they are trusted; all times in seconds.
 
     Attributes:
         refresh_after_s: age at which keys are fetched anew, in the background.
-        min_refresh_after_s: to what a server's max-age can lower that.
-        trust_for_s: age at which they verify nothing more; 0 = never.
-        cooldown_s: between two fetches that tokens ask for, and after one that failed.
+        min_refresh_after_s: how far a server's max-age can lower `refresh_after_s`.
+        trust_for_s: age at which they no longer verify tokens; 0 = never.
+        cooldown_s: between two fetches that tokens ask for, and after a failed one.
         deadline_s: for one fetch with all its requests.
     """
 
@@ -44,16 +40,16 @@ class RefreshPolicy:
 
     @property
     def trusted_for_s(self) -> float:
-        """Age at which keys verify nothing more; inf = never."""
+        """Return the age at which keys no longer verify tokens; inf = never."""
         return self.trust_for_s or float("inf")
 
     def refresh_after(self, max_age_s: int | None) -> float:
-        """Age at which keys are fetched anew, in seconds.
+        """Return the age at which keys are fetched anew, in seconds.
 
         Args:
-            max_age_s: how long their server says that they are fresh; None if it does not.
+            max_age_s: how long the server says that they are fresh; None if it does not say.
         """
-        # Well before they are no longer trusted, or every time logins would wait.
+        # Well before they are no longer trusted: else logins would wait for each fetch.
         after = min(self.refresh_after_s, self.trusted_for_s / 2)
         if max_age_s is not None:
             after = min(after, max(max_age_s, self.min_refresh_after_s))
@@ -62,21 +58,21 @@ class RefreshPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySourceStatus:
-    """How a source is doing, as reads of `config` and of `status` say it.
+    """The state of a source, as reads of `config` and of `status` show it.
 
     Attributes:
-        keys: how many verify.
+        keys: number of keys that verify tokens.
         unusable: keys of the set that are skipped.
         fetched_at: Unix seconds of the last good fetch; None before it.
-        last_error: of the last fetch, if that failed; None otherwise.
-        failed_at: Unix seconds of the last fetch that failed; None if none did.
-        fetches, failures: how many were good, and how many failed.
-        refresh_in_s: seconds until keys are fetched anew, when a login or the minute's tick
-            comes; None where they are not fetched.
-        expires_in_s: seconds until the keys at hand verify nothing more; None = never, or
-            there are none.
+        last_error: of the last fetch, if it failed; None otherwise.
+        failed_at: Unix seconds of the last failed fetch; None if none failed.
+        fetches, failures: number of good and of failed fetches.
+        refresh_in_s: seconds until a login or the tick of each minute fetches anew; None where
+            keys are not fetched.
+        expires_in_s: seconds until the cached keys no longer verify tokens; None = never, or
+            there are no keys.
         url: of the set, as messages show it; "" where there is none, or several.
-        parts: of the sets that a source is put together from.
+        parts: the state of each set that a source is made of.
     """
 
     keys: int
@@ -93,87 +89,33 @@ class KeySourceStatus:
 
 
 class KeySource(Protocol):
-    """What a login needs of a source."""
+    """A source of the keys that verify tokens."""
 
     def candidates(self, header: JoseHeader) -> MaybeAwaitable[Sequence[VerificationKey]]:
-        """The keys that a token may be signed with; at once when there are keys.
+        """Return the keys that a token may be signed with; at once when there are keys.
 
         Raises:
-            LoginDenied: `keys_unavailable`: there are none and none can be had. Also
+            LoginDenied: `keys_unavailable`: there are no keys, and none can be fetched. Also
                 raised by the awaitable.
         """
 
     async def refetch_for(self, header: JoseHeader) -> Sequence[VerificationKey] | None:
-        """After none verified: candidates of a newer set; None when there is none.
+        """Return the candidates of a newer set, after none verified; None when there is none.
 
         Fetches at most once in a cooldown, however many tokens ask.
         """
 
     def start(self) -> None:
-        """Begin to fetch if there are no keys, for those who will ask; does not wait."""
+        """Begin to fetch if there are no keys, for later logins; does not wait."""
 
     async def settle(self) -> None:
-        """Wait until there are keys, or can't be for now."""
+        """Wait until there are keys, or until they can't be fetched for now."""
 
     def refresh(self) -> None:
         """Begin to fetch if the keys are old enough; does not wait."""
 
     def status(self) -> KeySourceStatus:
-        """How it is doing; never waits."""
+        """Return the state of the source; never waits."""
 
     async def close(self) -> None:
         """Cancel what is under way. Idempotent."""
-
-
-class KeyStore(Protocol):
-    """Last good keys that outlive the process."""
-
-    async def load(self) -> StoredKeys | None:
-        """The stored keys; None if there are none, or none that can be used."""
-
-    def save(self, keys: StoredKeys) -> None:
-        """Have keys stored, unless they are; does not wait."""
-
-
-class StaticKeys:
-    """Keys of the configuration; `kid` means nothing, all are tried in order.
-
-    Args:
-        keys: in the order of the configuration.
-    """
-
-    def __init__(self, keys: Sequence[VerificationKey]) -> None:
-        self._keys = tuple(keys)
-
-    @classmethod
-    def of(cls, pems: Sequence[str]) -> StaticKeys:
-        """Read the keys of a configuration.
-
-        Raises:
-            PublicKeyError: one can't be used.
-        """
-        return cls([parse_public_key_pem(pem, index=at) for at, pem in enumerate(pems, start=1)])
-
-    def candidates(self, header: JoseHeader) -> Sequence[VerificationKey]:
-        """All of them; those that do not fit the algorithm are passed over when verifying."""
-        del header
-        return self._keys
-
-    async def refetch_for(self, header: JoseHeader) -> None:
-        """Never newer ones."""
-
-    def start(self) -> None:
-        """They are there."""
-
-    async def settle(self) -> None:
-        """Nothing is under way."""
-
-    def refresh(self) -> None:
-        """They don't age."""
-
-    def status(self) -> KeySourceStatus:
-        """How many they are."""
-        return KeySourceStatus(keys=len(self._keys))
-
-    async def close(self) -> None:
-        """Nothing to end."""

@@ -1,4 +1,4 @@
-"""Which source of keys a configuration has.
+"""The kinds of key sources. To add one, write its module and name it in `KINDS`.
 
 Mirrors `jwtValidator` in `backend.go` of both Go methods.
 """
@@ -9,136 +9,159 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.config.config import Config, KeySourceKind
-from vault_jwt_plugin.jwt_auth.config.jwks_pairs import parse_pairs
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.config.config import Config, listed
+from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.urls import shown
-from vault_jwt_plugin.jwt_auth.keys.documents import (
-    FetchedKeys,
-    fetch_discovered_keys,
-    fetch_key_set,
-)
+from vault_jwt_plugin.jwt_auth.keys.discovery import DiscoveryKind
 from vault_jwt_plugin.jwt_auth.keys.fetched import RemoteKeys
-from vault_jwt_plugin.jwt_auth.keys.jwks_pairs import MultiKeys
-from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource, RefreshPolicy, StaticKeys
-from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod, fetch_cluster_keys
-from vault_jwt_plugin.jwt_auth.keys.stored import Origin, OriginKind
-from vault_jwt_plugin.sdk import NS_PER_S
+from vault_jwt_plugin.jwt_auth.keys.jwks_pairs import JWKSPairsKind
+from vault_jwt_plugin.jwt_auth.keys.jwks_url import JWKSURLKind
+from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource, RefreshPolicy
+from vault_jwt_plugin.jwt_auth.keys.kubernetes import KubernetesKind
+from vault_jwt_plugin.jwt_auth.keys.pod import Pod
+from vault_jwt_plugin.jwt_auth.keys.static import StaticKind
+from vault_jwt_plugin.sdk import NS_PER_S, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
-    from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher
+    from vault_jwt_plugin.jwt_auth.keys.kind import ClusterFetcher, KeySourceKind, Load
+    from vault_jwt_plugin.jwt_auth.keys.stored import Origin
+
+KINDS: tuple[type[KeySourceKind], ...] = (
+    StaticKind,
+    JWKSURLKind,
+    JWKSPairsKind,
+    DiscoveryKind,
+    KubernetesKind,
+)
+"""Every kind. A stored configuration may select several; the first one counts."""
 
 
-def build_key_source(
-    config: Config,
-    fetcher: ClusterFetcher,
-    clock: Callable[[], float],
-    *,
-    policy: RefreshPolicy | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
-    archive: KeyArchive | None = None,
-    pod: Pod | None = None,
-) -> KeySource:
-    """The key source of a configuration; fetches nothing yet.
-
-    Args:
-        config: of the mount.
-        fetcher: for the issuers' documents.
-        clock: Unix seconds.
-        policy: times where the configuration says none; None = the default ones.
-        monotonic: seconds that never go back.
-        archive: where fetched keys outlive the process; None = nowhere.
-        pod: that the server runs in; None = as the environment says.
+def check_source(config: Config) -> None:
+    """Check that a configuration selects exactly one kind.
 
     Raises:
-        PublicKeyError: a stored public key can't be used.
-        UserError: stored `jwks_pairs` can't be understood.
-        FetchError: `not_in_cluster`: keys of a cluster are wanted, and this is no pod.
-        LoginDenied: `no_key_source`: the configuration names none.
+        UserError: it selects none, or several, which are named.
     """
-    if config.key_source_kind is KeySourceKind.STATIC:
-        return StaticKeys.of(config.jwt_validation_pubkeys or ())
-    pod = pod or Pod()
-    times = refresh_policy(config, policy or RefreshPolicy())
-
-    def remote(origin: Origin) -> RemoteKeys:
-        store = None
-        if archive is not None:
-            store = archive.of(origin, trust_for_s=times.trust_for_s)
-        return RemoteKeys(
-            _loader(origin, config, fetcher, pod, times.deadline_s),
-            url=shown(origin.url),
-            policy=times,
-            clock=clock,
-            monotonic=monotonic,
-            store=store,
+    selected = [kind.parameter for kind in KINDS if kind.is_selected(config)]
+    if len(selected) != 1:
+        *choices, last = (kind.choice or f"'{kind.parameter}'" for kind in KINDS)
+        raise UserError(
+            f"exactly one of {', '.join(choices)} or {last} must be set, but "
+            f"{listed(selected) + ' are' if selected else 'none is'}"
         )
 
-    sources = [remote(origin) for origin in origins(config, pod)]
-    if not sources:
-        raise LoginDenied("no_key_source", "the configuration names no source of keys")
-    # Pairs, though there may be only one: they have rules of their own.
-    return MultiKeys(sources) if config.key_source_kind is KeySourceKind.MULTI_JWKS else sources[0]
+
+def selected_kind(config: Config) -> type[KeySourceKind] | None:
+    """Return the kind that a configuration selects; None if it selects none."""
+    return next((kind for kind in KINDS if kind.is_selected(config)), None)
 
 
-def origins(config: Config, pod: Pod | None = None) -> tuple[Origin, ...]:
-    """What a configuration's keys are fetched from, in its order; nothing for static keys.
+class KeySources:
+    """Makes and probes the key sources of configurations.
 
     Args:
-        config: of the mount.
-        pod: as for `build_key_source`.
-
-    Raises:
-        UserError: as `build_key_source`.
+        fetcher: for the issuers' documents.
+        clock: Unix seconds.
+        pod: that the server runs in; None = as the environment says.
+        monotonic: seconds that never go back.
+        policy: times where a configuration sets none; None = the default ones.
     """
-    match config.key_source_kind:
-        case KeySourceKind.JWKS:
-            return (_origin(OriginKind.JWKS, config.jwks_url, config.jwks_ca_pem, config),)
-        case KeySourceKind.MULTI_JWKS:
-            return tuple(
-                _origin(OriginKind.JWKS, each.jwks_url, each.jwks_ca_pem, config)
-                for each in parse_pairs(config.jwks_pairs or ())
+
+    def __init__(
+        self,
+        fetcher: ClusterFetcher,
+        clock: Callable[[], float],
+        *,
+        pod: Pod | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        policy: RefreshPolicy | None = None,
+    ) -> None:
+        self._fetcher = fetcher
+        self._clock = clock
+        self._pod = pod or Pod()
+        self._monotonic = monotonic
+        self._policy = policy or RefreshPolicy()
+
+    def _kind(self, config: Config) -> KeySourceKind | None:
+        """Return the kind that a configuration selects; None if it selects none."""
+        kind = selected_kind(config)
+        return None if kind is None else kind(config, self._fetcher, self._pod)
+
+    def build(self, config: Config, archive: KeyArchive | None = None) -> KeySource:
+        """Make the key source of a configuration; it fetches nothing yet.
+
+        Args:
+            config: of the mount.
+            archive: where fetched keys outlive the process; None = nowhere.
+
+        Raises:
+            PublicKeyError: a stored public key can't be used.
+            UserError: stored `jwks_pairs` can't be understood.
+            FetchError: `not_in_cluster`: keys of a cluster are wanted, and this is no pod.
+            LoginDenied: `no_key_source`: the configuration selects none.
+        """
+        kind = self._kind(config)
+        if kind is None:
+            raise LoginDenied("no_key_source", "the configuration names no source of keys")
+        policy = refresh_policy(config, self._policy)
+
+        def remote(origin: Origin, load: Load) -> RemoteKeys:
+            return RemoteKeys(
+                lambda: load(policy.deadline_s),
+                url=shown(origin.url),
+                policy=policy,
+                clock=self._clock,
+                monotonic=self._monotonic,
+                store=None
+                if archive is None
+                else archive.of(origin, trust_for_s=policy.trust_for_s),
             )
-        case KeySourceKind.DISCOVERY | KeySourceKind.OIDC_FLOW:
-            # Differs from Vault: JWTs log in where the OIDC flow is configured too, as in OpenBao.
-            url, ca_pem = config.oidc_discovery_url, config.oidc_discovery_ca_pem
-            return (_origin(OriginKind.DISCOVERY, url, ca_pem, config),)
-        case KeySourceKind.KUBERNETES:
-            # Small files in memory: not worth a thread.
-            cluster = (pod or Pod()).cluster()
-            return (_origin(OriginKind.KUBERNETES, cluster.url, cluster.ca_pem, config),)
-    return ()
 
+        return kind.source(remote)
 
-def _origin(kind: OriginKind, url: str, ca_pem: str, config: Config) -> Origin:
-    return Origin(kind=kind, url=url, trust=config.trust(ca_pem))
+    def origins(self, config: Config) -> tuple[Origin, ...]:
+        """Return what a configuration's keys are fetched from; nothing for static keys.
+
+        Raises:
+            UserError: as `build`.
+        """
+        kind = self._kind(config)
+        return () if kind is None else kind.origins()
+
+    async def probe(
+        self, config: Config, *, tolerate_fetch_errors: bool = False
+    ) -> tuple[str, ...]:
+        """Check that the keys of a configuration can be had.
+
+        Args:
+            config: selects one kind.
+            tolerate_fetch_errors: warn of keys that can't be fetched (`skip_jwks_validation`).
+
+        Returns:
+            Warnings.
+
+        Raises:
+            UserError: as `KeySourceKind.probe`.
+            InternalError: as `KeySourceKind.probe`.
+        """
+        kind = self._kind(config)
+        if kind is not None:
+            try:
+                await kind.probe()
+            except FetchError as error:
+                if not tolerate_fetch_errors:
+                    raise
+                return (f"{error.message}; stored all the same, as skip_jwks_validation asks",)
+        return ()
 
 
 def refresh_policy(config: Config, default: RefreshPolicy) -> RefreshPolicy:
-    """When keys are fetched anew and how long they are trusted, as the configuration says."""
+    """Return when keys are fetched anew and how long they are trusted, as configured."""
     times = {
         "refresh_after_s": config.jwks_refresh_after,
         "trust_for_s": config.jwks_trust_for,
     }
     return replace(default, **{name: ns / NS_PER_S for name, ns in times.items() if ns is not None})
-
-
-def _loader(
-    origin: Origin, config: Config, fetcher: ClusterFetcher, pod: Pod, deadline_s: float
-) -> Callable[[], Awaitable[FetchedKeys]]:
-    match origin.kind:
-        case OriginKind.JWKS:
-            return lambda: fetch_key_set(
-                fetcher, origin.url, trust=origin.trust, deadline_s=deadline_s
-            )
-        case OriginKind.DISCOVERY:
-            return lambda: fetch_discovered_keys(
-                fetcher, origin.url, trust=origin.trust, deadline_s=deadline_s
-            )
-        case OriginKind.KUBERNETES:
-            return lambda: fetch_cluster_keys(
-                fetcher, pod, trust=config.trust, deadline_s=deadline_s
-            )

@@ -1,18 +1,15 @@
 """The keys of the Kubernetes cluster that the server itself runs in.
 
-Mirrors `provider_kubernetes.go` of OpenBao's method; Vault's has none. The API
-server is found as every pod finds it, asked as the pod's service account, and
-its answer is not compared with any issuer: the address it is reached at is none.
+Mirrors `provider_kubernetes.go` of OpenBao's method; Vault's has none. The API server is
+found as every pod finds it, and asked as the pod's service account. Its answer is not compared
+with an issuer, because the address of the API server is not one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
@@ -20,119 +17,80 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
     DEADLINE_S,
     DISCOVERY_MAX_BYTES,
     KEY_SET_MAX_BYTES,
-    APIFetcher,
     APIRequest,
-    Fetcher,
 )
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.keys.documents import (
     WELL_KNOWN_PATH,
     FetchedKeys,
-    Prober,
     discovery_members,
     fetch_key_set,
     named_jwks_uri,
     read_key_set,
 )
+from vault_jwt_plugin.jwt_auth.keys.kind import FetchedKind
+from vault_jwt_plugin.jwt_auth.keys.stored import Origin
+from vault_jwt_plugin.sdk import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
+    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where Kubernetes puts a pod's token and its cluster's CA."""
+    from vault_jwt_plugin.jwt_auth.keys.kind import ClusterFetcher
+    from vault_jwt_plugin.jwt_auth.keys.pod import Cluster, Pod
 
 JWKS_PATH = "/openid/v1/jwks"
 """Where every API server serves its keys (Kubernetes `openidmetadata.JWKSPath`)."""
 
-MAX_FILE_BYTES = 1024 * 1024
-"""Largest file of a service account that is read, in bytes."""
 
+class KubernetesKind(FetchedKind):
+    """`provider_config` with the provider "kubernetes"."""
 
-class ClusterFetcher(Fetcher, APIFetcher, Protocol):
-    """Fetches documents, and can send a token with a request."""
+    name = "kubernetes"
+    parameter = "provider_config"
+    choice = "the provider 'kubernetes'"
 
+    @classmethod
+    def is_selected(cls, config: Config) -> bool:
+        """See `KeySourceKind.is_selected`."""
+        return (config.provider_config or {}).get("provider") == "kubernetes"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Where the API server is, and whom to trust there.
-
-    Attributes:
-        url: without a path: `https://host:port`.
-        ca_pem: the cluster's CA certificates.
-    """
-
-    url: str
-    ca_pem: str
-
-
-class Pod:
-    """What a pod is told of its cluster. Kubernetes replaces the files: they are read each time.
-
-    Args:
-        environment: of the process.
-        folder: with the service account's files.
-    """
-
-    def __init__(
-        self, *, environment: Mapping[str, str] = os.environ, folder: Path = SERVICE_ACCOUNT
-    ) -> None:
-        self._environment = environment
-        self._folder = folder
-
-    def cluster(self) -> Cluster:
-        """The cluster; all that is needed to ask it is there.
+    def origins(self) -> tuple[Origin, ...]:
+        """See `KeySourceKind.origins`.
 
         Raises:
-            FetchError: `not_in_cluster`: something is missing.
+            FetchError: `not_in_cluster`.
         """
-        self.token()
-        return Cluster(ca_pem=self._read("ca.crt", "the cluster's CA certificate"), url=self._url())
+        # The files are small and in memory: they are not worth a thread.
+        cluster = self.pod.cluster()
+        trust = self.config.trust(cluster.ca_pem)
+        return (Origin(kind="kubernetes", url=cluster.url, trust=trust),)
 
-    def token(self) -> str:
-        """The service account's token.
+    def load(self, origin: Origin, deadline_s: float) -> Awaitable[FetchedKeys]:
+        """See `FetchedKind.load`; the pod is asked anew where its cluster is."""
+        del origin
+        return fetch_cluster_keys(
+            self.fetcher, self.pod, trust=self.config.trust, deadline_s=deadline_s
+        )
+
+    async def probe(self) -> None:
+        """Check that the server runs in a cluster whose keys can be fetched.
 
         Raises:
-            FetchError: `not_in_cluster`: it can't be read, or can't be sent.
+            InternalError: it does not, or they can't, or a CA PEM is set, which is not the
+                cluster's (500, as in OpenBao; never only a warning).
         """
-        token = self._read("token", "the service account's token").strip()
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise _not_in_cluster("the service account's token file holds no token")
-        return token
-
-    def _url(self) -> str:
-        host = self._environment.get("KUBERNETES_SERVICE_HOST", "")
-        port = self._environment.get("KUBERNETES_SERVICE_PORT", "")
-        if not host or not port:
-            raise _not_in_cluster(
-                "the environment variables KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT "
-                "must both be set"
-            )
-        # Differs from OpenBao, which makes no URL of an IPv6 address.
-        url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-        check_url(url)
-        return url
-
-    def _read(self, name: str, what: str) -> str:
-        path = self._folder / name
+        for name in ("oidc_discovery_ca_pem", "jwks_ca_pem"):
+            if getattr(self.config, name):
+                raise InternalError(f"{name} must not be set when using the kubernetes provider")
         try:
-            with path.open("rb") as file:
-                return file.read(MAX_FILE_BYTES).decode()
-        except OSError as error:
-            reason = (error.strerror or "it can't be opened").lower()
-        except UnicodeDecodeError:
-            reason = "it is no text"
-        raise _not_in_cluster(f"{what} can't be read from {path}: {reason}")
-
-
-def _not_in_cluster(problem: str) -> FetchError:
-    return FetchError(
-        "not_in_cluster",
-        f"the kubernetes provider works in a pod with a service account only: {problem}",
-        url="",
-    )
+            await fetch_cluster_keys(self.fetcher, self.pod, trust=self.config.trust)
+        except FetchError as error:
+            raise InternalError(
+                f"error checking the kubernetes provider: {error.message}", code=error.code
+            ) from error
 
 
 async def fetch_cluster_keys(
@@ -148,10 +106,10 @@ async def fetch_cluster_keys(
         fetcher: for the requests.
         pod: that the server runs in.
         trust: what servers must show, given the cluster's CA PEM.
-        deadline_s: for all of it.
+        deadline_s: for all requests together.
 
     Raises:
-        FetchError: they can't be had; `not_in_cluster`: nobody can be asked.
+        FetchError: they can't be fetched; `not_in_cluster`: the server does not run in a pod.
     """
     ends_at = time.monotonic() + deadline_s
     cluster = await asyncio.to_thread(pod.cluster)
@@ -161,7 +119,7 @@ async def fetch_cluster_keys(
         return max(ends_at - time.monotonic(), 0.001)
 
     async def ask(url: str, max_bytes: int) -> Document:
-        # One session for each: Kubernetes renews tokens, and two requests share little.
+        # Each request has its own session: Kubernetes renews tokens, and little is shared.
         session = fetcher.open(trust=trusted)
         try:
             token = await asyncio.to_thread(pod.token)
@@ -179,13 +137,13 @@ async def fetch_cluster_keys(
 
 
 def where_keys_are(jwks_uri: str, cluster: Cluster) -> tuple[str, bool]:
-    """Which URL to fetch the keys from, and whether that is the API server.
+    """Return which URL to fetch the keys from, and whether that is the API server.
 
-    The pod's token goes to the API server alone. Differs from OpenBao, which sends it
-    to whatever address the discovery document names. API servers mostly name one of
-    their own that is not the one they were asked at; with the path that all of them
-    have, the keys are fetched where the document came from. Anything else (an issuer
-    that the cluster publishes elsewhere) is fetched without the token.
+    The pod's token goes to the API server alone. Differs from OpenBao, which sends it to
+    whatever address the discovery document names. API servers mostly name another of their
+    addresses than the one they were asked at; if its path is the one that all of them have, the
+    keys are fetched where the document came from. Anything else (an issuer that the cluster
+    publishes elsewhere) is fetched without the token.
 
     Args:
         jwks_uri: https.
@@ -208,25 +166,3 @@ def _jwks_uri(discovery: Document, url: str) -> str:
     if scheme != "https":
         raise fetch_error("bad_url", url, "its 'jwks_uri' is not an https URL with a host")
     return jwks_uri
-
-
-class ClusterProber(Prober):
-    """Fetches once what a configuration names; also the keys of the server's own cluster.
-
-    Args:
-        fetcher: for the requests.
-        pod: that the server runs in; None = as the environment says.
-    """
-
-    def __init__(self, fetcher: ClusterFetcher, pod: Pod | None = None) -> None:
-        super().__init__(fetcher)
-        self._cluster_fetcher = fetcher
-        self._pod = pod or Pod()
-
-    async def cluster(self, *, trust: Callable[[str], Trust]) -> None:
-        """See that the cluster's keys can be fetched.
-
-        Raises:
-            FetchError: as `fetch_cluster_keys`.
-        """
-        await fetch_cluster_keys(self._cluster_fetcher, self._pod, trust=trust)

@@ -1,7 +1,7 @@
 """Fetched keys as they are stored, so that they outlive the process.
 
-Go's methods store none: after a restart no token logs in until the issuer answers.
-What is stored says where it came from, and is read back for just that.
+The Go methods store no keys: after a restart no token logs in until the issuer answers.
+A copy says what it was fetched from, and is used for nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
@@ -29,39 +28,32 @@ _FORMAT = 1
 _MAX_REASON_CHARS = 256
 
 
-class OriginKind(Enum):
-    """What a URL is of: a key set, an issuer with a discovery document, an API server."""
-
-    JWKS = "jwks"
-    DISCOVERY = "discovery"
-    KUBERNETES = "kubernetes"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What keys are fetched from: another origin, other keys.
+    """What keys are fetched from. Copies belong to one origin.
 
     Attributes:
-        kind, url: where.
-        trust: what its server must show.
+        kind: of document that the URL is of: `jwks`, `discovery`, `kubernetes`. Stored.
+        url: of the document, or of the API server.
+        trust: what the server must show.
     """
 
-    kind: OriginKind
+    kind: str
     url: str
     trust: Trust = field(default_factory=Trust)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of it all, in hexadecimal digits."""
-        named = [self.kind.value, self.url, self.trust.ca_pem]
-        # Only where set: whoever trusts more servers than before must fetch anew.
+        """Return the SHA-256 of all attributes, in hexadecimal digits."""
+        named = [self.kind, self.url, self.trust.ca_pem]
+        # Only where they are set. After a change of whom to trust, keys must be fetched anew.
         if self.trust.server_names or self.trust.critical_extensions:
             named += [*self.trust.server_names, "", *self.trust.critical_extensions]
         return hashlib.sha256(jsonutil.dumps(named).encode()).hexdigest()
 
     @property
     def storage_key(self) -> str:
-        """Where its keys are stored."""
+        """Return the key of the copy in storage."""
         return STORAGE_PREFIX + self.fingerprint
 
 
@@ -74,7 +66,7 @@ class StoredKeys:
 
     @property
     def content(self) -> bytes:
-        """A digest: the same for the same keys, whatever the form of the document they came in."""
+        """Return a digest of the keys, which does not depend on the form of their document."""
         key_set = self.fetched.key_set
         named = [[*key_set.jwks], [[each.position, each.reason] for each in key_set.unusable]]
         return hashlib.sha256(jsonutil.dumps(named).encode()).digest()
@@ -84,7 +76,7 @@ class StoredKeys:
         key_set = self.fetched.key_set
         members = {
             "format": _FORMAT,
-            "kind": origin.kind.value,
+            "kind": origin.kind,
             "url": origin.url,
             "origin_sha256": origin.fingerprint,
             "fetched_at": int(self.fetched_at),
@@ -102,7 +94,7 @@ class StoredKeys:
         """Decode; in a thread, since reading keys takes time.
 
         Raises:
-            StoredKeysError: it is not what `to_stored` makes of keys of this origin.
+            StoredKeysError: it is not a result of `to_stored` with keys of this origin.
         """
         if len(raw) > MAX_ENTRY_BYTES:
             raise StoredKeysError("they are larger than any that are written")
@@ -113,7 +105,7 @@ class StoredKeys:
         if not isinstance(members, dict) or members.get("format") != _FORMAT:
             raise StoredKeysError("they have another format")
         named = (members.get("kind"), members.get("url"), members.get("origin_sha256"))
-        if named != (origin.kind.value, origin.url, origin.fingerprint):
+        if named != (origin.kind, origin.url, origin.fingerprint):
             raise StoredKeysError("they are of another source")
         try:
             return cls(fetched=_fetched(members), fetched_at=_number(members["fetched_at"]))
@@ -122,7 +114,7 @@ class StoredKeys:
 
 
 class StoredKeysError(ValueError):
-    """A copy that can't be used; the text says why."""
+    """A copy can't be used; the text says why."""
 
 
 def _fetched(members: Mapping[str, Any]) -> FetchedKeys:

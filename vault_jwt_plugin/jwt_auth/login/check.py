@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.claims.dates import Dates, Leeways
     from vault_jwt_plugin.jwt_auth.config.config import Config
+    from vault_jwt_plugin.jwt_auth.config.provider import ConfiguredProvider
     from vault_jwt_plugin.jwt_auth.jose.jws import UnverifiedToken, VerifiedClaims
     from vault_jwt_plugin.jwt_auth.jose.keys import VerificationKey
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
     from vault_jwt_plugin.jwt_auth.login.waiting import WaitingRoom
-    from vault_jwt_plugin.jwt_auth.providers import ConfiguredProvider, Enrichment
+    from vault_jwt_plugin.jwt_auth.providers import Enrichment
     from vault_jwt_plugin.sdk import Auth, FieldData, Request
 
 

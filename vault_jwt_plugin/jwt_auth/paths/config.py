@@ -10,14 +10,16 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.config.checks import check_config
+from vault_jwt_plugin.jwt_auth.config.checks import check_after_keys, check_before_keys
 from vault_jwt_plugin.jwt_auth.config.config import (
     CONFIG_FIELDS,
     STORAGE_KEY,
     Config,
     StoredConfigError,
 )
-from vault_jwt_plugin.jwt_auth.providers import ProviderError, check_provider
+from vault_jwt_plugin.jwt_auth.config.provider import check_provider
+from vault_jwt_plugin.jwt_auth.keys.kinds import check_source
+from vault_jwt_plugin.jwt_auth.providers import ProviderError
 from vault_jwt_plugin.sdk import (
     FieldData,
     InternalError,
@@ -33,16 +35,16 @@ from vault_jwt_plugin.sdk import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vault_jwt_plugin.jwt_auth.config.checks import Prober
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
+    from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
     from vault_jwt_plugin.jwt_auth.mount import Mount
 
 STATUS_WAIT_S = 1.0
 """How long a read waits for keys that are being fetched, in seconds."""
 
 MAX_LISTED = 20
-"""Unusable keys of a set that a read names."""
+"""Largest number of unusable keys of a set that a read names."""
 
 _SYNOPSIS = "Configures the JWT authentication backend."
 _DESCRIPTION = """
@@ -61,17 +63,17 @@ class ConfigPath:
 
     Args:
         mount: what they share.
-        prober: fetches keys before they are configured.
+        key_sources: probe the keys before they are configured.
         fetcher: for providers.
     """
 
-    def __init__(self, mount: Mount, prober: Prober, fetcher: APIFetcher) -> None:
+    def __init__(self, mount: Mount, key_sources: KeySources, fetcher: APIFetcher) -> None:
         self._mount = mount
-        self._prober = prober
+        self._key_sources = key_sources
         self._fetcher = fetcher
 
     def path(self) -> Path:
-        """`config`. Without an existence check: a write always needs the `update` capability."""
+        """Return the path; without an existence check, a write always needs `update`."""
         return Path(
             pattern="config",
             fields=CONFIG_FIELDS,
@@ -93,13 +95,13 @@ class ConfigPath:
         )
 
     async def read(self, _request: Request, _data: FieldData) -> Response | None:
-        """The configuration without secrets, and whether logins can use it; None when absent.
+        """Return the configuration without secrets, and whether logins can use it; None if absent.
 
-        Keys that nobody has asked for yet are fetched, for a short time: OpenBao's
+        Begin to fetch keys that nobody has asked for yet, and wait a short time for them: OpenBao's
         method does so for a discovery URL, and waits.
 
         Raises:
-            InternalError: the provider can't be used any more (500, as in Go), or storage failed.
+            InternalError: the provider can no longer be used (500, as in Go), or storage failed.
         """
 
         async def read() -> Config | None:
@@ -120,7 +122,7 @@ class ConfigPath:
         return Response(data=data, warnings=warnings)
 
     async def _state(self, config: Config) -> tuple[bool, tuple[str, ...]]:
-        """Whether logins can use the configuration, and what is wrong with it."""
+        """Tell whether logins can use the configuration, and what is wrong with it."""
         try:
             source = self._mount.keys.of(config)
         except LogicalError as error:
@@ -136,28 +138,32 @@ class ConfigPath:
     async def write(self, _request: Request, data: FieldData) -> Response | None:
         """Check and replace the configuration; nothing is stored on failure.
 
-        Differs from Vault and OpenBao: one that can't be understood is replaced too. With them
-        nothing repairs such a mount, since nothing deletes a configuration.
+        Differs from Vault and OpenBao: a stored configuration that can't be understood is
+        replaced, too. With them nothing repairs such a mount: a configuration can't be deleted.
 
         Raises:
-            UserError: a parameter that is wrong, or keys that can't be had.
+            UserError: a parameter is wrong, or keys can't be fetched.
             InternalError: storage failed.
         """
         stored: Config | None = None
         with contextlib.suppress(StoredConfigError):
             stored = await self._mount.read_config()
         config = Config.from_request(data, stored)
-        # Outside the lock: another write, and every login, goes on while an issuer is slow.
-        warnings = await check_config(
-            config, self._prober, tolerate_fetch_errors=data["skip_jwks_validation"]
+        # Outside the lock: other writes and all logins go on while an issuer is slow. The checks
+        # are in the order of the Go methods.
+        check_source(config)
+        check_before_keys(config)
+        warnings = await self._key_sources.probe(
+            config, tolerate_fetch_errors=data["skip_jwks_validation"]
         )
+        check_after_keys(config)
         await check_provider(config, self._fetcher)
 
         async def replace() -> Config:
             merged = Config.from_request(data, await self._replaced())
             raw = merged.to_stored()
             await self._mount.storage.put(StorageEntry(key=STORAGE_KEY, value=raw))
-            # As it will be read, so that the keys that are fetched now are for what logins find.
+            # Decoded as logins will decode it, so that they find the source that is warmed now.
             return Config.from_stored(raw)
 
         self._mount.keys.warm(await self._mount.write(replace, drops=STORAGE_KEY))
@@ -167,7 +173,7 @@ class ConfigPath:
         try:
             return await self._mount.read_config()
         except StoredConfigError as error:
-            # What a write keeps when it is not sent (`Config.from_request`) can't be kept.
+            # Parameters that a write keeps when they are not sent can't be kept here.
             self._mount.logger.warning(
                 "a stored configuration that can't be understood is replaced",
                 extra={"fields": {"event": "stored_config_replaced", "error": error.message}},
@@ -176,7 +182,7 @@ class ConfigPath:
 
 
 def _works(status: KeySourceStatus) -> bool:
-    """Whether tokens can be verified, though the last fetch may have failed."""
+    """Tell whether tokens can be verified, even if the last fetch failed."""
     return status.keys > 0 or (status.fetched_at is not None and status.last_error is None)
 
 

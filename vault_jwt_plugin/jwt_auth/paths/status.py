@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
+from vault_jwt_plugin.jwt_auth.keys.kinds import selected_kind
 from vault_jwt_plugin.sdk import (
     FieldData,
     LogicalError,
@@ -143,9 +144,9 @@ class StatusPath:
             status = self._mount.keys.of(config).status()
         except LogicalError as error:
             return [], {"code": error.code, "message": error.message}
-        kind = config.key_source_kind
+        kind = selected_kind(config)
         return [
-            self._source(part, "" if kind is None else kind.value)
+            self._source(part, "" if kind is None else kind.status_name(config))
             for part in status.parts or (status,)
         ], None
 

@@ -13,30 +13,29 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     Provider,
     ProviderError,
     ProviderLogin,
-    Settings,
     UserInfoFetcher,
 )
 from vault_jwt_plugin.jwt_auth.providers._login import Enrichment, Unusable
+from vault_jwt_plugin.jwt_auth.providers._settings import Settings
 from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 __all__ = [
     "PROVIDERS",
     "Checker",
-    "ConfiguredProvider",
     "Enrichment",
     "GroupsFetcher",
     "Provider",
     "ProviderError",
     "ProviderLogin",
+    "Unusable",
     "UserInfoFetcher",
-    "build_provider",
-    "check_provider",
+    "make_provider",
     "readable_settings",
 ]
 
@@ -44,41 +43,41 @@ __all__ = [
 # Imported when one is configured: most mounts have none.
 
 
-def _azure(settings: Settings, config: Config, fetcher: APIFetcher) -> Provider:
+def _azure(settings: Settings, trust: Trust, _url: str, fetcher: APIFetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.azure import Azure
 
-    return Azure(settings, config, fetcher)
+    return Azure(settings, trust, fetcher)
 
 
-def _gsuite(settings: Settings, config: Config, fetcher: APIFetcher) -> Provider:
+def _gsuite(settings: Settings, trust: Trust, _url: str, fetcher: APIFetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.gsuite import GSuite
 
-    return GSuite(settings, config, fetcher)
+    return GSuite(settings, trust, fetcher)
 
 
-def _ibmisam(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> Provider:
+def _ibmisam(*_: object) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.ibmisam import IBMISAM
 
     return IBMISAM()
 
 
-def _kubernetes(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> None:
-    """A source of keys (`kubernetes.py`), which adds nothing to logins."""
+def _kubernetes(*_: object) -> None:
+    """Return None: it is a source of keys (`keys.kubernetes`), and adds nothing to logins."""
 
 
-def _okta(settings: Settings, config: Config, fetcher: APIFetcher) -> Provider:
+def _okta(settings: Settings, trust: Trust, url: str, fetcher: APIFetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.okta import Okta
 
-    return Okta(settings, config, fetcher)
+    return Okta(settings, trust, url, fetcher)
 
 
-def _secureauth(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> Provider:
+def _secureauth(*_: object) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.secureauth import SecureAuth
 
     return SecureAuth()
 
 
-_MAKERS: Mapping[str, Callable[[Settings, Config, APIFetcher], Provider | None]] = {
+_MAKERS: Mapping[str, Callable[[Settings, Trust, str, APIFetcher], Provider | None]] = {
     "azure": _azure,
     "gsuite": _gsuite,
     "ibmisam": _ibmisam,
@@ -94,13 +93,20 @@ PROVIDERS = tuple(_MAKERS)
 _SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
 
 
-def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
-    """The provider of a configuration; None when none acts on logins. Touches nothing outside.
+def make_provider(
+    settings: Mapping[str, Any] | None, trust: Trust, discovery_url: str, fetcher: APIFetcher
+) -> Provider | None:
+    """Make the provider that acts on logins; None when none does. Touches nothing outside.
+
+    Args:
+        settings: the parameter `provider_config`.
+        trust: what the servers that it calls must show.
+        discovery_url: of the configuration.
+        fetcher: for its requests.
 
     Raises:
         ProviderError: there is no such provider, or a setting is not what it should be.
     """
-    settings = config.provider_config
     if not settings:
         return None
     name = settings.get("provider")
@@ -112,47 +118,7 @@ def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
             f"provider {quoted(name)} not found in custom providers; known are "
             f"{', '.join(PROVIDERS)}"
         )
-    return make(Settings(name, settings), config, fetcher)
-
-
-async def check_provider(config: Config, fetcher: APIFetcher) -> None:
-    """See that a configuration's provider can be made, and that what it needs is there.
-
-    Raises:
-        ProviderError: it can't, or is not.
-    """
-    provider = build_provider(config, fetcher)
-    if provider is not None and isinstance(provider, Checker):
-        await provider.check()
-
-
-class ConfiguredProvider:
-    """The provider of the mount's configuration, made once for each.
-
-    Args:
-        fetcher: for the providers' requests.
-    """
-
-    def __init__(self, fetcher: APIFetcher) -> None:
-        self._fetcher = fetcher
-        self._known: tuple[Config, Provider | None] | None = None
-
-    def of(self, config: Config) -> Provider | None:
-        """The provider; None when none acts on logins.
-
-        One that can't be made is one whose check fails: whoever logs in is told so where
-        the Go methods say it, after the user claim.
-        """
-        known = self._known
-        if known is not None and known[0] is config:
-            return known[1]
-        provider: Provider | None
-        try:
-            provider = build_provider(config, self._fetcher)
-        except ProviderError as error:
-            provider = Unusable(error)
-        self._known = (config, provider)
-        return provider
+    return make(Settings(name, settings), trust, discovery_url, fetcher)
 
 
 def readable_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -19,18 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
-from vault_jwt_plugin.jwt_auth.providers._base import (
-    Calls,
-    answer_invalid,
-    init_error,
-    is_header_text,
-)
+from vault_jwt_plugin.jwt_auth.providers._calls import Calls, answer_invalid, is_header_text
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import (
     Credentials,
     MachineAccount,
     RefreshToken,
     sign_assertion,
 )
+from vault_jwt_plugin.jwt_auth.providers._settings import init_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

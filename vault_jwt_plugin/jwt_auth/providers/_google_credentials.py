@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import kind_of
-from vault_jwt_plugin.jwt_auth.providers._base import init_error
+from vault_jwt_plugin.jwt_auth.providers._settings import init_error
 from vault_jwt_plugin.sdk import jsonutil
 
 if TYPE_CHECKING:

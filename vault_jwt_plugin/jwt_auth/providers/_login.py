@@ -6,7 +6,7 @@ in Go: what a provider adds can change neither the alias nor earlier metadata.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
@@ -17,7 +17,6 @@ from vault_jwt_plugin.jwt_auth.providers._base import (
     ProviderError,
     ProviderLogin,
     UserInfoFetcher,
-    with_claim,
 )
 
 if TYPE_CHECKING:
@@ -119,3 +118,32 @@ def _denied(error: ProviderError) -> LoginDenied:
     return LoginDenied(
         "provider_invalid", f"failed to load custom provider config: {error.message}"
     )
+
+
+def with_claim(claims: VerifiedClaims, path: ClaimPath, value: Any) -> VerifiedClaims:
+    """The claims with one of them replaced (`setClaim` in `claims.go`); the argument stays.
+
+    A pointer whose parent is missing changes nothing, so that the claim stays missing.
+
+    Args:
+        claims: of a token.
+        path: which to set.
+        value: decoded JSON; None is as good as missing.
+    """
+    if path.steps is None:
+        return VerifiedClaims({**claims, path.name: value})
+    return VerifiedClaims(_replaced(claims, path.steps, value))
+
+
+def _replaced(parent: Any, steps: tuple[str, ...], value: Any) -> Any:
+    step, *rest = steps
+    if isinstance(parent, dict):
+        if not rest:
+            return {**parent, step: value}
+        if step in parent:
+            return {**parent, step: _replaced(parent[step], tuple(rest), value)}
+    elif isinstance(parent, list) and step in map(str, range(len(parent))):
+        index = int(step)
+        changed = _replaced(parent[index], tuple(rest), value) if rest else value
+        return [*parent[:index], changed, *parent[index + 1 :]]
+    return parent

@@ -16,10 +16,8 @@ from urllib.parse import urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
-from vault_jwt_plugin.jwt_auth.providers._base import (
+from vault_jwt_plugin.jwt_auth.providers._calls import (
     Calls,
-    ProviderLogin,
-    Settings,
     answer_invalid,
     is_header_text,
     text_list,
@@ -30,8 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
+    from vault_jwt_plugin.jwt_auth.providers._base import ProviderLogin
+    from vault_jwt_plugin.jwt_auth.providers._settings import Settings
 
 _API = "the Microsoft Graph API"
 _BODY = b'{"securityEnabledOnly": false}'
@@ -70,7 +70,7 @@ class Azure:
 
     Args:
         settings: `fetch_groups`: always ask, whatever the token holds.
-        config: of the mount; its discovery CA vouches for Graph, too.
+        trust: what Graph's servers must show.
         fetcher: for the requests.
         endpoints: of Graph.
 
@@ -83,13 +83,13 @@ class Azure:
     def __init__(
         self,
         settings: Settings,
-        config: Config,
+        trust: Trust,
         fetcher: APIFetcher,
         *,
         endpoints: GraphEndpoints | None = None,
     ) -> None:
         self._always = settings.flag("fetch_groups")
-        self._trust = config.trust(config.oidc_discovery_ca_pem)
+        self._trust = trust
         self._fetcher = fetcher
         self._endpoints = endpoints or GraphEndpoints()
 

@@ -6,17 +6,16 @@ Mirrors `provider_gsuite.go` of both Go methods.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
-from vault_jwt_plugin.jwt_auth.providers._base import (
+from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
     CallFailed,
     Calls,
-    ProviderLogin,
-    Settings,
     answer_invalid,
     check_count,
 )
@@ -26,8 +25,10 @@ from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
+    from vault_jwt_plugin.jwt_auth.providers._base import ProviderLogin
+    from vault_jwt_plugin.jwt_auth.providers._settings import Settings
 
 SCOPES = (
     "https://www.googleapis.com/auth/admin.directory.group.readonly",
@@ -46,8 +47,7 @@ class GSuite:
         settings: `gsuite_service_account` (JSON, or a file's path), `gsuite_admin_impersonate`,
             `impersonate_principal`, `fetch_groups`, `fetch_user_info`,
             `groups_recurse_max_depth`, `user_custom_schemas` (names with commas), `domain`.
-        config: of the mount. As in Go, Google's servers are checked with the system's CAs and
-            for their own names, whatever the issuer's must show.
+        trust: what Google's servers must show; as in Go, with the system's CAs.
         fetcher: for the requests.
         endpoints: of Google.
 
@@ -60,7 +60,7 @@ class GSuite:
     def __init__(
         self,
         settings: Settings,
-        config: Config,
+        trust: Trust,
         fetcher: APIFetcher,
         *,
         endpoints: GoogleEndpoints | None = None,
@@ -75,7 +75,7 @@ class GSuite:
             raise settings.invalid("'groups_recurse_max_depth' must be a positive integer")
         self._endpoints = endpoints or GoogleEndpoints()
         self._fetcher = fetcher
-        self._trust = config.trust("")
+        self._trust = replace(trust, ca_pem="")
         self._tokens = TokenSource(
             CredentialsReader(service_account).read,
             scopes=SCOPES,

@@ -12,11 +12,9 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
-from vault_jwt_plugin.jwt_auth.providers._base import (
+from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
     Calls,
-    ProviderLogin,
-    Settings,
     answer_invalid,
     check_count,
     is_header_text,
@@ -25,8 +23,10 @@ from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.config.config import Config
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
+    from vault_jwt_plugin.jwt_auth.providers._base import ProviderLogin
+    from vault_jwt_plugin.jwt_auth.providers._settings import Settings
 
 DEFAULT_GROUPS_CAP = 100
 """Groups at which Okta cuts a token's list, unless an authorization server says otherwise."""
@@ -48,7 +48,8 @@ class Okta:
     Args:
         settings: `org_url`, `api_token`, `user_id_claim`, `groups_cap`, `groups_filter`,
             `fetch_groups`.
-        config: of the mount; its discovery CA vouches for the API, too.
+        trust: what the API's servers must show.
+        discovery_url: of the configuration, for settings without `org_url`; "" = none.
         fetcher: for the requests.
 
     Raises:
@@ -57,9 +58,11 @@ class Okta:
 
     name = "okta"
 
-    def __init__(self, settings: Settings, config: Config, fetcher: APIFetcher) -> None:
+    def __init__(
+        self, settings: Settings, trust: Trust, discovery_url: str, fetcher: APIFetcher
+    ) -> None:
         self._fetch = settings.flag("fetch_groups")
-        self._origin = _origin(settings, config.oidc_discovery_url)
+        self._origin = _origin(settings, discovery_url)
         self._token = settings.text("api_token")
         self._user_id_claim = settings.text("user_id_claim")
         self._cap = settings.whole_number("groups_cap") or DEFAULT_GROUPS_CAP
@@ -79,7 +82,7 @@ class Okta:
             self._filter = Pattern(filter_text) if filter_text else None
         except PatternError as error:
             raise settings.invalid(f"'groups_filter' can't be used: {error}") from None
-        self._trust = config.trust(config.oidc_discovery_ca_pem)
+        self._trust = trust
         self._fetcher = fetcher
 
     async def fetch_groups(self, login: ProviderLogin) -> Any:

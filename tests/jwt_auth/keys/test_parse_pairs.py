@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vault_jwt_plugin.jwt_auth.config.jwks_pairs import JWKSPair, parse_pairs
+from vault_jwt_plugin.jwt_auth.keys.jwks_pairs import JWKSPair, parse_pairs
 from vault_jwt_plugin.sdk import UserError
 
 ACCEPTED: dict[str, tuple[Any, JWKSPair]] = {
