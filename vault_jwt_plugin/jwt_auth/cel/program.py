@@ -21,8 +21,8 @@ from vault_jwt_plugin.jwt_auth.cel.functions import encode_json
 from vault_jwt_plugin.jwt_auth.cel.mail_address import is_mail_address
 from vault_jwt_plugin.jwt_auth.cel.messages import HOLDER
 from vault_jwt_plugin.jwt_auth.cel.reasons import program_error, reason_of
-from vault_jwt_plugin.jwt_auth.cel.tree import ASTError, decode, encode
 from vault_jwt_plugin.jwt_auth.cel.values import Plain, TooLargeError, plain
+from vault_jwt_plugin.jwt_auth.cel.wire import ASTError, decode, encode
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.sdk import (
     CIDRError,
