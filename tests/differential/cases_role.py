@@ -204,6 +204,16 @@ CASES: tuple[Case, ...] = (
         {"token_policies_template_claims": True, "token_policies": "team-{{ .color"},
         families=("bao",),
     ),
+    roles(
+        "template-claims-html",
+        {"token_policies_template_claims": True, "token_policies": "team-{{ html .color }}"},
+        families=("bao",),
+    ),
+    roles(
+        "template-claims-hex",
+        {"token_policies_template_claims": True, "token_policies": '{{ printf "%x" .color }}'},
+        families=("bao",),
+    ),
     # Names, lists, deletes.
     story("role-name-lowercased", role("DeMo", **LEAST), read("role/demo"), read("role/DEMO")),
     story("role-name-dotted", role("a.b-c_d", **LEAST), read("role/a.b-c_d"), listing("role")),

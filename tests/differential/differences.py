@@ -454,6 +454,19 @@ DIFFERENCES: tuple[Difference, ...] = (
         topic="An empty user claim",
         reason="Refused as a wrong token, not as a fault of the server.",
     ),
+    *(
+        difference
+        for case in ("template-claims-html", "template-claims-hex")
+        for difference in _refused(
+            case,
+            "A policy template with `html`, `js`, `urlquery` or a verb of `printf` other than "
+            "`%s %d %f %q %t %v %%`",
+            "Refused by name when the role is written: they make text for documents, addresses "
+            "and programs, not names of policies. A stored role with one denies its logins until "
+            "it is written anew.",
+            families=("bao",),
+        )
+    ),
     *_CEL,
 )
 

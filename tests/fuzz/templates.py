@@ -57,7 +57,6 @@ def _templates() -> dict[str, bytes]:
         "range": "{{ range $i, $g := .deep.groups }}{{ $i }}{{ $g }}{{ else }}none{{ end }}",
         "with": '{{ with $x := index .deep.list 0 "x/y~z" }}{{ $x }}{{ end }}',
         "functions": '{{ len .deep.groups }}{{ slice .repo 0 3 }}{{ join "," .deep.groups }}',
-        "html": "{{ html .sub | urlquery | js }}",
         "time": '{{ timestamp "2006-01-02" }}{{ unix_time }}{{ random 5 }}{{ uuid }}',
         "hash": "{{ sha256 .sub }}{{ base64 .sub }}{{ truncate 3 .repo }}",
         "cut": "{{ truncate_sha256 20 .repo }}",
@@ -101,9 +100,6 @@ _TEMPLATE_WORDS = (
     b" random ",
     b" uuid ",
     b" timestamp ",
-    b" html ",
-    b" js ",
-    b" urlquery ",
     b" decode_json ",
     b" call ",
 )

@@ -29,9 +29,9 @@ from vault_jwt_plugin.jwt_auth.cel.tree import (
 _CLAUSE = re.compile(r"%(?:%|(?:\.[0-9]+)?([a-zA-Z])|)")
 _VERBS = frozenset("sdfebxXo")
 
-_DOUBLE = Const(b"\x29\x00\x00\x00\x00\x00\x00\xf8\x3f")
-_UINT = Const(b"\x20\x00")
-_TRUE = Const(b"\x10\x01")
+_DOUBLE = Const("double_value", 1.5)
+_UINT = Const("uint64_value", 0)
+_TRUE = Const("bool_value", value=True)
 _EXACT = 2**53
 """Up to this, every whole number has a double of its own, and is shown by its digits alone."""
 

@@ -20,14 +20,13 @@ from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.cel.functions import encode_json
 from vault_jwt_plugin.jwt_auth.cel.mail_address import is_mail_address
 from vault_jwt_plugin.jwt_auth.cel.messages import HOLDER
-from vault_jwt_plugin.jwt_auth.cel.reasons import reason_of
-from vault_jwt_plugin.jwt_auth.cel.tree import ASTError, decode, encode
+from vault_jwt_plugin.jwt_auth.cel.reasons import program_error, reason_of
 from vault_jwt_plugin.jwt_auth.cel.values import Plain, TooLargeError, plain
+from vault_jwt_plugin.jwt_auth.cel.wire import ASTError, decode, encode
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.sdk import (
     CIDRError,
     TokenType,
-    holds_host_phrase,
     jsonutil,
     parse_cidrs,
     quoted,
@@ -49,10 +48,6 @@ INLINE_CHARS = 8192
 
 AUTH = "pb.Auth"
 
-MAX_DETAIL_CHARS = 512
-"""Longest part of the library's message that is shown, in characters."""
-
-_ERROR_LINE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _DECLARED_TWICE = re.compile(r"variable '(.*)' declared multiple times")
 
 
@@ -107,7 +102,7 @@ class CELEngine:
                     f"cel_program has a variable {quoted(name.group(1))}, which is the name of a "
                     "type",
                 ) from None
-            raise _program_error("cel_type", error, _EXPRESSION, program.expression) from None
+            raise program_error("cel_type", error, _EXPRESSION, program.expression) from None
 
     def compile(self, program: Program) -> CompiledProgram:
         """Compile without type checks, as a stored program is: it was checked when written.
@@ -152,7 +147,7 @@ class CELEngine:
             serialized = self._environment.plain.compile(source, disable_check=True).serialize()
             return decode(serialized)
         except RuntimeError as error:
-            raise _program_error("cel_syntax", error, part, source) from None
+            raise program_error("cel_syntax", error, part, source) from None
         except (ASTError, RecursionError) as error:
             raise CELProgramError(
                 "cel_unsupported", f"{part} can't be read: {error}", part=part
@@ -160,23 +155,6 @@ class CELEngine:
 
 
 _EXPRESSION = "cel_program.expression"
-
-
-def _program_error(code: str, error: RuntimeError, part: str, source: str) -> CELProgramError:
-    """The library's message with what it quotes taken out: position and reason stay."""
-    match = _ERROR_LINE.search(str(error))
-    if match is None:
-        detail = str(error).partition("\n")[0].partition(": ")[2] or "it can't be compiled"
-    else:
-        line, column, reason = match.groups()
-        detail = reason.removesuffix(" (in container '')")
-        if int(line) <= source.count("\n") + 1:
-            detail = f"line {line}, column {int(column)}: {detail}"
-    if len(detail) > MAX_DETAIL_CHARS:
-        detail = f"{detail[:MAX_DETAIL_CHARS]}…"
-    if holds_host_phrase(detail):
-        detail = "(text left out)"
-    return CELProgramError(code, f"{part}: {detail}", part=part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Why an evaluation failed, in words that hold nothing of the token.
+"""Why a program can't be compiled, and why an evaluation failed, in words that hold no secret.
 
 The library's messages quote what they are about: keys, patterns, values. What is
 shown is the program's own text, or the kind of mistake.
@@ -8,11 +8,33 @@ from __future__ import annotations
 
 import re
 
+from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
 from vault_jwt_plugin.jwt_auth.cel.guards import REFUSALS
-from vault_jwt_plugin.sdk import quoted
+from vault_jwt_plugin.sdk import holds_host_phrase, quoted
 
+MAX_DETAIL_CHARS = 512
+"""Longest part of the library's message that is shown, in characters."""
+
+_ERROR_LINE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _MISSING_KEY = re.compile(r'Key not found in map : "(.*)"', re.DOTALL)
 _OVERLOAD = re.compile(r"No matching overloads found : ([\w@.$\[\]?:!<>=+*/%&|, ()-]{1,200})")
+
+
+def program_error(code: str, error: RuntimeError, part: str, source: str) -> CELProgramError:
+    """Return the library's message without what it quotes: its position and reason stay."""
+    match = _ERROR_LINE.search(str(error))
+    if match is None:
+        detail = str(error).partition("\n")[0].partition(": ")[2] or "it can't be compiled"
+    else:
+        line, column, reason = match.groups()
+        detail = reason.removesuffix(" (in container '')")
+        if int(line) <= source.count("\n") + 1:
+            detail = f"line {line}, column {int(column)}: {detail}"
+    if len(detail) > MAX_DETAIL_CHARS:
+        detail = f"{detail[:MAX_DETAIL_CHARS]}…"
+    if holds_host_phrase(detail):
+        detail = "(text left out)"
+    return CELProgramError(code, f"{part}: {detail}", part=part)
 
 
 def reason_of(message: str, source: str) -> str:

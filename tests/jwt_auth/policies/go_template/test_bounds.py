@@ -218,8 +218,6 @@ _HOSTILE = {
     [
         "sha256 $.big",
         "uppercase $.letters",
-        "js $.format",
-        "html $.letters",
         'printf "%q" $.letters',
         "glob $.stars $.big",
         "eq $.big $.big",

@@ -34,6 +34,12 @@ _REFUSED = {
     "refused-01": "define",
     "refused-03": "block",
     **{f"refused-{number:02d}": "printf" for number in range(9, 35)},
+    **{f"escape-{number:02d}": "html, js, urlquery" for number in range(1, 21)},
+    **{f"printf-{number}": "%b, %c, %o, %x or %X" for number in (10, 11, 12, 13, 14, 18, 19, 55)},
+    **{f"printf-{number}": "%c, %x" for number in (69, 70, 71, 78, 79, 92, 93)},
+    **{f"printf-{number}": "%e, %E, %F, %g or %G" for number in (22, 23, 25, 26, 27, 33, 34)},
+    **{f"printf-{number}": "%e, %g or %G" for number in (85, 86, 88, 90)},
+    **{f"printf-{number}": "%T" for number in (50, 51, 52, 87)},
 }
 
 

@@ -3,6 +3,9 @@
 OpenBao's own (sdk/helper/template/funcs.go) and those of the language (text/template/funcs.go);
 `call` is left out: claims hold no functions. `and` and `or` are nodes, as they need not evaluate
 all of their arguments.
+
+Differs from OpenBao: `html`, `js` and `urlquery` are refused. They escape text for a document or
+an address, which no policy's name is.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote_plus
 
 from vault_jwt_plugin.jwt_auth.claims.bound_claims import glob_matches
 from vault_jwt_plugin.jwt_auth.policies.go_template.format import sprint, sprintf, sprintln
@@ -44,25 +46,6 @@ if TYPE_CHECKING:
 _MAX_LAYOUT_LENGTH = 256
 _SHA256_SUFFIX_LENGTH = 8
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
-_HTML = str.maketrans(
-    {
-        "\0": "\ufffd",
-        '"': "&#34;",
-        "'": "&#39;",
-        "&": "&amp;",
-        "<": "&lt;",
-        ">": "&gt;",
-    }
-)
-_JS = {
-    "\\": r"\\",
-    "'": r"\'",
-    '"': r"\"",
-    "<": r"\u003C",
-    ">": r"\u003E",
-    "&": r"\u0026",
-    "=": r"\u003D",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,27 +272,6 @@ def _at_most(first: GoValue, second: GoValue) -> bool:
     return less(first, second) or equal(first, second)
 
 
-def _shown(arguments: Sequence[Any], environment: Environment) -> str:
-    """What the escaping functions escape: as printed, where null is `<no value>`."""
-    shown = ["<no value>" if value is None else value for value in arguments]
-    return sprint(shown, environment.meter)
-
-
-def _escape_js(arguments: Sequence[Any], environment: Environment) -> str:
-    text = _shown(arguments, environment)
-    return "".join(_JS.get(letter) or _escape_js_letter(letter) for letter in text)
-
-
-def _escape_js_letter(letter: str) -> str:
-    code = ord(letter)
-    if code < 0x20:
-        return f"\\u00{code:02X}"
-    # Bytes that are not UTF-8 pass as they are.
-    if letter.isprintable() or code == 0x7F or 0xDC80 <= code <= 0xDCFF:
-        return letter
-    return f"\\u{code:04X}"
-
-
 def _text(convert: Callable[[str], str]) -> Function:
     """A function from one text to another."""
     return Function(parameters=(Kind.TEXT,), apply=lambda arguments, _: convert(arguments[0]))
@@ -354,15 +316,6 @@ FUNCTIONS: dict[str, Function] = {
     ),
     "println": Function(
         parameters=(), variadic=True, apply=lambda args, env: sprintln(args, env.meter)
-    ),
-    "html": Function(
-        parameters=(), variadic=True, apply=lambda args, env: _shown(args, env).translate(_HTML)
-    ),
-    "js": Function(parameters=(), variadic=True, apply=_escape_js),
-    "urlquery": Function(
-        parameters=(),
-        variadic=True,
-        apply=lambda args, env: quote_plus(to_bytes(_shown(args, env))),
     ),
     "eq": Function(parameters=(Kind.ANY, Kind.ANY), variadic=True, apply=_equals),
     "ne": _pair(lambda first, second: not equal(first, second)),

@@ -80,18 +80,6 @@ def describe(value: GoValue) -> str:
     return "a map" if is_map(value) else "a list"
 
 
-def type_name(value: GoValue) -> str:
-    """Go's name of the type, as `printf "%T"` prints it."""
-    if type(value) is Byte:
-        return "uint8"
-    name = _SCALARS.get(type(value))
-    if name is not None:
-        return name
-    if value is None:
-        return "<nil>"
-    return "map[string]interface {}" if is_map(value) else "[]interface {}"
-
-
 def to_bytes(text: str) -> bytes:
     """The bytes of a Go string.
 
