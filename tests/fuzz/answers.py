@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.fuzz.target import check
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.keys.kubernetes import Pod

@@ -28,13 +28,13 @@ from vault_jwt_plugin.sdk import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
-    from vault_jwt_plugin.jwt_auth.keys.kubernetes import ClusterFetcher
 
 
 def build_key_source(
     config: Config,
-    fetcher: ClusterFetcher,
+    fetcher: Fetcher,
     clock: Callable[[], float],
     *,
     policy: RefreshPolicy | None = None,
@@ -127,7 +127,7 @@ def refresh_policy(config: Config, default: RefreshPolicy) -> RefreshPolicy:
 
 
 def _loader(
-    origin: Origin, config: Config, fetcher: ClusterFetcher, pod: Pod, deadline_s: float
+    origin: Origin, config: Config, fetcher: Fetcher, pod: Pod, deadline_s: float
 ) -> Callable[[], Awaitable[FetchedKeys]]:
     match origin.kind:
         case OriginKind.JWKS:

@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
@@ -20,10 +20,9 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
     DEADLINE_S,
     DISCOVERY_MAX_BYTES,
     KEY_SET_MAX_BYTES,
-    APIFetcher,
-    APIRequest,
     Fetcher,
 )
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.keys.documents import (
     WELL_KNOWN_PATH,
@@ -38,7 +37,7 @@ from vault_jwt_plugin.jwt_auth.keys.documents import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+    from vault_jwt_plugin.jwt_auth.fetching.messages import Document
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -49,10 +48,6 @@ JWKS_PATH = "/openid/v1/jwks"
 
 MAX_FILE_BYTES = 1024 * 1024
 """Largest file of a service account that is read, in bytes."""
-
-
-class ClusterFetcher(Fetcher, APIFetcher, Protocol):
-    """Fetches documents, and can send a token with a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +131,7 @@ def _not_in_cluster(problem: str) -> FetchError:
 
 
 async def fetch_cluster_keys(
-    fetcher: ClusterFetcher,
+    fetcher: Fetcher,
     pod: Pod,
     *,
     trust: Callable[[str], Trust],
@@ -218,7 +213,7 @@ class ClusterProber(Prober):
         pod: that the server runs in; None = as the environment says.
     """
 
-    def __init__(self, fetcher: ClusterFetcher, pod: Pod | None = None) -> None:
+    def __init__(self, fetcher: Fetcher, pod: Pod | None = None) -> None:
         super().__init__(fetcher)
         self._cluster_fetcher = fetcher
         self._pod = pod or Pod()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vault_jwt_plugin.jwt_auth.config.checks import Prober
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.mount import Mount
 
@@ -65,7 +65,7 @@ class ConfigPath:
         fetcher: for providers.
     """
 
-    def __init__(self, mount: Mount, prober: Prober, fetcher: APIFetcher) -> None:
+    def __init__(self, mount: Mount, prober: Prober, fetcher: Fetcher) -> None:
         self._mount = mount
         self._prober = prober
         self._fetcher = fetcher

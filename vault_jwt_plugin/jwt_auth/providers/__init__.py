@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
 
 __all__ = [
     "PROVIDERS",
@@ -44,41 +44,41 @@ __all__ = [
 # Imported when one is configured: most mounts have none.
 
 
-def _azure(settings: Settings, config: Config, fetcher: APIFetcher) -> Provider:
+def _azure(settings: Settings, config: Config, fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.azure import Azure
 
     return Azure(settings, config, fetcher)
 
 
-def _gsuite(settings: Settings, config: Config, fetcher: APIFetcher) -> Provider:
+def _gsuite(settings: Settings, config: Config, fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.gsuite import GSuite
 
     return GSuite(settings, config, fetcher)
 
 
-def _ibmisam(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> Provider:
+def _ibmisam(_settings: Settings, _config: Config, _fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.ibmisam import IBMISAM
 
     return IBMISAM()
 
 
-def _kubernetes(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> None:
+def _kubernetes(_settings: Settings, _config: Config, _fetcher: Fetcher) -> None:
     """A source of keys (`kubernetes.py`), which adds nothing to logins."""
 
 
-def _okta(settings: Settings, config: Config, fetcher: APIFetcher) -> Provider:
+def _okta(settings: Settings, config: Config, fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.okta import Okta
 
     return Okta(settings, config, fetcher)
 
 
-def _secureauth(_settings: Settings, _config: Config, _fetcher: APIFetcher) -> Provider:
+def _secureauth(_settings: Settings, _config: Config, _fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.secureauth import SecureAuth
 
     return SecureAuth()
 
 
-_MAKERS: Mapping[str, Callable[[Settings, Config, APIFetcher], Provider | None]] = {
+_MAKERS: Mapping[str, Callable[[Settings, Config, Fetcher], Provider | None]] = {
     "azure": _azure,
     "gsuite": _gsuite,
     "ibmisam": _ibmisam,
@@ -94,7 +94,7 @@ PROVIDERS = tuple(_MAKERS)
 _SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
 
 
-def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
+def build_provider(config: Config, fetcher: Fetcher) -> Provider | None:
     """The provider of a configuration; None when none acts on logins. Touches nothing outside.
 
     Raises:
@@ -115,7 +115,7 @@ def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
     return make(Settings(name, settings), config, fetcher)
 
 
-async def check_provider(config: Config, fetcher: APIFetcher) -> None:
+async def check_provider(config: Config, fetcher: Fetcher) -> None:
     """See that a configuration's provider can be made, and that what it needs is there.
 
     Raises:
@@ -133,7 +133,7 @@ class ConfiguredProvider:
         fetcher: for the providers' requests.
     """
 
-    def __init__(self, fetcher: APIFetcher) -> None:
+    def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
         self._known: tuple[Config, Provider | None] | None = None
 

@@ -20,7 +20,8 @@ from vault_jwt_plugin.sdk import UserError, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher, APIRequest, Document
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
+    from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 LOGIN_DEADLINE_S = 30.0
@@ -227,7 +228,7 @@ class Calls:
     def __init__(
         self,
         provider: str,
-        fetcher: APIFetcher,
+        fetcher: Fetcher,
         *,
         trust: Trust,
         monotonic: Callable[[], float] = time.monotonic,

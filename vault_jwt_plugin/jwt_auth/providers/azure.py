@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._base import (
     Calls,
     ProviderLogin,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
 
 _API = "the Microsoft Graph API"
 _BODY = b'{"securityEnabledOnly": false}'
@@ -84,7 +84,7 @@ class Azure:
         self,
         settings: Settings,
         config: Config,
-        fetcher: APIFetcher,
+        fetcher: Fetcher,
         *,
         endpoints: GraphEndpoints | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._base import (
     MAX_PAGES,
     CallFailed,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
 
 SCOPES = (
     "https://www.googleapis.com/auth/admin.directory.group.readonly",
@@ -61,7 +61,7 @@ class GSuite:
         self,
         settings: Settings,
         config: Config,
-        fetcher: APIFetcher,
+        fetcher: Fetcher,
         *,
         endpoints: GoogleEndpoints | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._base import (
     MAX_PAGES,
     Calls,
@@ -26,7 +26,7 @@ from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
 
 DEFAULT_GROUPS_CAP = 100
 """Groups at which Okta cuts a token's list, unless an authorization server says otherwise."""
@@ -57,7 +57,7 @@ class Okta:
 
     name = "okta"
 
-    def __init__(self, settings: Settings, config: Config, fetcher: APIFetcher) -> None:
+    def __init__(self, settings: Settings, config: Config, fetcher: Fetcher) -> None:
         self._fetch = settings.flag("fetch_groups")
         self._origin = _origin(settings, config.oidc_discovery_url)
         self._token = settings.text("api_token")
