@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
-from vault_jwt_plugin.jwt_auth.jose import strict_json
+from vault_jwt_plugin.sdk import jsonutil
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -260,8 +260,8 @@ class _Work:
             if session is None:
                 connections.close()
         try:
-            document = strict_json.loads(answer.body)
-        except strict_json.StrictJSONError as error:
+            document = jsonutil.loads_strict(answer.body)
+        except jsonutil.StrictJSONError as error:
             problem = f"its answer is not JSON: {_why_not(error, answer.body)}"
             raise fetch_error("not_json", self._request.url, problem) from None
         return Document(
@@ -280,7 +280,7 @@ class _Work:
             exchange.abort()
 
 
-def _why_not(error: strict_json.StrictJSONError, body: bytes) -> str:
+def _why_not(error: jsonutil.StrictJSONError, body: bytes) -> str:
     """What is wrong with a document, in words that tell the usual mistakes apart."""
     if not body.strip():
         return "it is empty"
