@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tests.fuzz.target import check
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
-from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.keys.pod import Pod
+from vault_jwt_plugin.sdk import jsonutil
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
@@ -44,8 +44,8 @@ def document_of(raw: bytes, *, link: str = "") -> Document:
         FetchError: not JSON.
     """
     try:
-        document = strict_json.loads(raw)
-    except strict_json.StrictJSONError as error:
+        document = jsonutil.loads_strict(raw)
+    except jsonutil.StrictJSONError as error:
         raise fetch_error("not_json", URL, f"its answer is not JSON: {error}") from None
     return Document(json=document, digest=hashlib.sha256(raw).digest(), max_age_s=None, link=link)
 

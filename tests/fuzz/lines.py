@@ -19,7 +19,6 @@ from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import max_age_s
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url
-from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims, decode_base64url
 from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.jwt_auth.providers.okta import next_link
@@ -103,8 +102,8 @@ def _try_json(data: bytes) -> None:
     with contextlib.suppress(jsonutil.JSONError):
         loose = jsonutil.loads(data)
         check(jsonutil.loads(jsonutil.dumps(loose)) == loose, "JSON is not what was written")
-    with contextlib.suppress(strict_json.StrictJSONError):
-        strict = strict_json.loads(data)
+    with contextlib.suppress(jsonutil.StrictJSONError):
+        strict = jsonutil.loads_strict(data)
     if strict is not _Refused and not _has_tiny(strict):
         check(strict == loose, "the two readers differ")
     if loose is not _Refused:
@@ -148,8 +147,8 @@ def _try_glob(data: bytes) -> None:
 def _try_pointer(data: bytes) -> None:
     raw, _, document = data.partition(b"\0")
     try:
-        claims = strict_json.loads(document)
-    except strict_json.StrictJSONError:
+        claims = jsonutil.loads_strict(document)
+    except jsonutil.StrictJSONError:
         claims = dict(CLAIMS)
     if not isinstance(claims, dict):
         return

@@ -13,7 +13,6 @@ from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.providers import (
     Checker,
@@ -80,8 +79,8 @@ async def _ask_provider(data: bytes) -> None:
     settings = SETTINGS[(data[0] if data else 0) % len(SETTINGS)]
     lines = lines_of(data[1:])
     try:
-        claims = strict_json.loads(lines[0])
-    except strict_json.StrictJSONError:
+        claims = jsonutil.loads_strict(lines[0])
+    except jsonutil.StrictJSONError:
         return
     if not isinstance(claims, dict):
         return

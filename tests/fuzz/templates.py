@@ -8,7 +8,6 @@ import unicodedata
 from tests.fuzz import mutation
 from tests.fuzz.login import CLAIMS
 from tests.fuzz.target import Target, check
-from vault_jwt_plugin.jwt_auth.jose import strict_json
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.policies.go_template.limits import MAX_NAME_LENGTH
 from vault_jwt_plugin.jwt_auth.policies.templates import (
@@ -16,6 +15,7 @@ from vault_jwt_plugin.jwt_auth.policies.templates import (
     TemplateError,
     TemplateSyntaxError,
 )
+from vault_jwt_plugin.sdk import jsonutil
 
 
 def _template(data: bytes) -> None:
@@ -28,8 +28,8 @@ def _template(data: bytes) -> None:
         check(len(error.message) < 500, "a message as long as the template")
         return
     try:
-        claims = strict_json.loads(claims_raw)
-    except strict_json.StrictJSONError:
+        claims = jsonutil.loads_strict(claims_raw)
+    except jsonutil.StrictJSONError:
         claims = None
     if not isinstance(claims, dict):
         claims = dict(CLAIMS)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
@@ -24,6 +24,7 @@ class FakeFetcher:
         sent: every request of a session.
         called: set by every call.
         gate: cleared, answers wait for it.
+        closed: whether its mount has ended.
     """
 
     def __init__(self, documents: dict[str, Any] | None = None) -> None:
@@ -34,6 +35,7 @@ class FakeFetcher:
         self.called = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.closed = False
 
     @property
     def urls(self) -> list[str]:
@@ -56,6 +58,9 @@ class FakeFetcher:
     def open(self, *, trust: Trust) -> FakeSession:
         return FakeSession(self, trust)
 
+    def close(self) -> None:
+        self.closed = True
+
 
 class FakeSession:
     """Sends requests to the documents of a fake fetcher, and notes them in its `sent`."""
@@ -72,6 +77,34 @@ class FakeSession:
             request.url, trust=self._trust, deadline_s=deadline_s, max_bytes=max_bytes
         )
         return document
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeAPI:
+    """A fetcher that is its own session; a subclass says what a request is answered.
+
+    Attributes:
+        trusts: of every session that was opened.
+        closed: whether a session was closed.
+    """
+
+    def __init__(self) -> None:
+        self.trusts: list[Trust] = []
+        self.closed = False
+
+    async def get_json(
+        self, url: str, *, trust: Trust, deadline_s: float, max_bytes: int
+    ) -> Document:
+        raise AssertionError(url)
+
+    def open(self, *, trust: Trust) -> Self:
+        self.trusts.append(trust)
+        return self
+
+    async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Any:
+        raise AssertionError(request.url)
 
     def close(self) -> None:
         self.closed = True

@@ -11,10 +11,13 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document, HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth.fetching.messages import Document
 
 Script = Callable[[socket.socket, str], None]
 """Answers one connection: the socket (TLS already made) and the request line's target."""

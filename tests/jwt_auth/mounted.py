@@ -11,7 +11,7 @@ from dataclasses import replace
 from tests.jwt_auth import tokens
 from tests.jwt_auth.fakes import FakeSession
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+from vault_jwt_plugin.jwt_auth.fetching.messages import Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 from vault_jwt_plugin.sdk import Operation
 from vault_jwt_plugin.sdk.testing import FakeRequest, FakeSystemView, InMemoryStorage, make_context

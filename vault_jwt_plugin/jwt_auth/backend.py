@@ -6,15 +6,14 @@ Mirrors `backend.go` of both Go methods.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.cache import MAX_ROLES
 from vault_jwt_plugin.jwt_auth.cel.paths import UNAUTHENTICATED as CEL_UNAUTHENTICATED
 from vault_jwt_plugin.jwt_auth.cel.paths import CELLanguage, CELPaths
 from vault_jwt_plugin.jwt_auth.config.config import STORAGE_KEY
 from vault_jwt_plugin.jwt_auth.config.provider import ConfiguredProvider
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
-from vault_jwt_plugin.jwt_auth.keys.kind import ClusterFetcher
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher, HTTPFetcher
 from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
 from vault_jwt_plugin.jwt_auth.login.check import LoginContext
 from vault_jwt_plugin.jwt_auth.login.denials import DenialLog
@@ -41,13 +40,6 @@ The JWT backend plugin allows authentication using JWTs (including OIDC).
 """
 
 
-class ClosableFetcher(ClusterFetcher, Protocol):
-    """A fetcher that ends with its mount."""
-
-    def close(self) -> None:
-        """Cut off what is under way; does not wait."""
-
-
 class JWTBackend(Backend):
     """The JWT auth method on one mount.
 
@@ -63,7 +55,7 @@ class JWTBackend(Backend):
         self,
         context: BackendContext,
         *,
-        fetcher: ClosableFetcher | None = None,
+        fetcher: Fetcher | None = None,
         pod: Pod | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         messages: CELMessages | None = None,

@@ -1,7 +1,14 @@
 """JSON as the hosts mean it: exact numbers, bounded depth, nothing that Go refuses.
 
-Integers are `int`, other numbers `Number`, a `decimal.Decimal`: no digit is lost
-before it is known what a number means. Of duplicate members the last wins, as in Go.
+Two modes share the rules for depth and numbers:
+
+* `loads` reads what the host has already read. Integers are `int`, other numbers are
+  `Number`, a `decimal.Decimal`: no digit is lost before it is known what a number means. Of
+  duplicate members the last wins, as in Go, and lone surrogates are replaced.
+* `loads_strict` reads what comes from outside the trust boundary: token headers, claims,
+  issuers' documents. It refuses a member that is given twice, because two readers of one token
+  could each take another one for the truth (the class of bug behind cap#191), and text that is
+  no Unicode. Its numbers are `int` and plain `Decimal`.
 """
 
 from __future__ import annotations
@@ -12,16 +19,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
-from typing import Any, NoReturn, Protocol, Self, cast
+from typing import Any, NoReturn, Protocol, Self, TypeVar, cast
 
 MAX_DEPTH = 128
 """Nesting of objects and lists that is accepted, in levels."""
 
+STRICT_MAX_DEPTH = 64
+"""Nesting of objects and lists that strict mode accepts, in levels."""
+
 MAX_EXPONENT = 308
 """Largest power of ten of a number, either sign: beyond it Go's float64 fails."""
 
+STRICT_MIN_EXPONENT = -1000
+"""Smallest power of ten of a number in strict mode. Go reads such numbers as 0."""
+
 MAX_NUMBER_CHARS = 1024
-"""Longest number literal, in characters."""
+"""Longest literal of a number that is no plain integer; Python bounds those at 4300 digits."""
 
 # A string without end reaches to the end: else each quote in it would be tried as a start.
 _OUTSIDE_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
@@ -29,8 +42,23 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+D = TypeVar("D", bound=Decimal)
+
+
 class JSONError(ValueError):
     """Text that is no acceptable JSON; the message says what is wrong and never quotes the text."""
+
+
+class StrictJSONError(JSONError):
+    """A document that strict mode refuses; the message says why and quotes nothing.
+
+    Attributes:
+        code: `utf8`, `syntax`, `depth`, `duplicate`, `number` or `surrogate`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Number(Decimal):
@@ -55,9 +83,6 @@ class Number(Decimal):
         return number
 
 
-_BEYOND = Number(f"1e{MAX_EXPONENT + 1}")
-
-
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A part of a document that is JSON already: `dumps` places its text as it is.
@@ -69,20 +94,48 @@ class Encoded:
     text: str
 
 
+def _in_range(make: type[D], literal: str, min_exponent: int) -> D | None:
+    try:
+        number = make(literal)
+    except InvalidOperation:  # an exponent that Decimal itself can't hold
+        return None
+    # Compared before anything is computed: int(Decimal("1e999999999")) would eat the machine.
+    if number and not min_exponent <= number.adjusted() <= MAX_EXPONENT:
+        return None
+    return number
+
+
 def _number(literal: str) -> Number:
     if len(literal) > MAX_NUMBER_CHARS:
         raise JSONError(f"a number has more than {MAX_NUMBER_CHARS} characters")
-    try:
-        number = Number(literal)
-    except InvalidOperation:  # an exponent that Decimal itself can't hold
-        number = _BEYOND
-    if number and abs(number.adjusted()) > MAX_EXPONENT:
+    number = _in_range(Number, literal, -MAX_EXPONENT)
+    if number is None:
         raise JSONError(f"a number's power of ten is beyond {MAX_EXPONENT}")
+    return number
+
+
+def _strict_number(literal: str) -> Decimal:
+    if len(literal) > MAX_NUMBER_CHARS:
+        raise StrictJSONError("number", "it holds a number that is too long")
+    number = _in_range(Decimal, literal, STRICT_MIN_EXPONENT)
+    if number is None:
+        raise StrictJSONError("number", "it holds a number that is out of range")
     return number
 
 
 def _constant(literal: str) -> NoReturn:
     raise JSONError(f"{literal} is no JSON")
+
+
+def _strict_constant(_literal: str) -> NoReturn:
+    raise StrictJSONError("number", "it holds NaN or Infinity, which JSON does not have")
+
+
+def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise StrictJSONError("duplicate", "it holds a member twice")
+    return members
 
 
 class _Scanning(Protocol):
@@ -95,6 +148,9 @@ class _Scanning(Protocol):
 # default hook, which is C; the interpreter bounds their digits.
 _decoder = json.JSONDecoder(parse_float=_number, parse_constant=_constant)
 _scan = cast("_Scanning", _decoder).scan_once
+_decode_strictly = json.JSONDecoder(
+    object_pairs_hook=_strict_object, parse_float=_strict_number, parse_constant=_strict_constant
+).decode
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 ).encode
@@ -118,8 +174,9 @@ def loads(text: str | bytes) -> Any:
             text = text.decode("utf-8")
         except UnicodeDecodeError:
             raise JSONError("not UTF-8") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _check_depth(text)
+    # There can't be more levels than brackets, and counting brackets is nearly free.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(text, MAX_DEPTH):
+        raise JSONError(f"nested deeper than {MAX_DEPTH} levels")
     try:
         value = _scanned(text)
     except json.JSONDecodeError as error:
@@ -143,15 +200,62 @@ def _scanned(text: str) -> Any:
     return value if end == len(text) else _decoder.decode(text)
 
 
-def _check_depth(text: str) -> None:
+def loads_strict(raw: bytes) -> Any:
+    """Decode a document from outside the trust boundary.
+
+    Args:
+        raw: UTF-8, without byte order mark (RFC 8259 8.1).
+
+    Returns:
+        dict, list, str, int, Decimal, bool or None.
+
+    Raises:
+        StrictJSONError: anything else, in time and memory linear in `raw`.
+    """
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise StrictJSONError("utf8", "it is not UTF-8") from None
+    if text.count("[") + text.count("{") > STRICT_MAX_DEPTH and _is_deeper(text, STRICT_MAX_DEPTH):
+        raise StrictJSONError("depth", f"it is nested deeper than {STRICT_MAX_DEPTH} levels")
+    try:
+        value = _decode_strictly(text)
+    except StrictJSONError:
+        raise
+    except json.JSONDecodeError:
+        raise StrictJSONError("syntax", "it is not JSON") from None
+    except ValueError:
+        raise StrictJSONError("number", "it holds a number that is too long") from None
+    if "\\" in text and _SURROGATE_ESCAPE.search(text):
+        _refuse_surrogates(value)
+    return value
+
+
+def _is_deeper(text: str, max_depth: int) -> bool:
     depth = 0
     for match in _OUTSIDE_STRINGS.finditer(text):
         if match.group(1):
             depth += 1
-            if depth > MAX_DEPTH:
-                raise JSONError(f"nested deeper than {MAX_DEPTH} levels")
+            if depth > max_depth:
+                return True
         elif match.group(2):
             depth -= 1
+    return False
+
+
+def _refuse_surrogates(value: Any) -> None:
+    # Go would replace them, so two names could become one.
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, str):
+            if _SURROGATE.search(each) is not None:
+                raise StrictJSONError("surrogate", "it holds half of a surrogate pair")
+        elif isinstance(each, list):
+            pending += each
+        elif isinstance(each, dict):
+            pending += each.keys()
+            pending += each.values()
 
 
 def _without_surrogates(value: Any) -> Any:

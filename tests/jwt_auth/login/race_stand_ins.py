@@ -13,7 +13,8 @@ from tests.jwt_auth import tokens
 from tests.jwt_auth.login.race_history import Observation
 from tests.jwt_auth.login.race_scheduler import TASK_OF_OPERATION
 from tests.jwt_auth.mounted import FakeFetcher
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S, Document
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
+from vault_jwt_plugin.jwt_auth.fetching.messages import Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 from vault_jwt_plugin.sdk import StorageEntry, StorageError
 from vault_jwt_plugin.sdk.testing import FakeSystemView, InMemoryStorage

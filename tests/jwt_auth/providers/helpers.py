@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.jwt_auth.fakes import FakeAPI
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.config.provider import build_provider
@@ -17,7 +18,7 @@ from vault_jwt_plugin.jwt_auth.providers import ProviderError, ProviderLogin
 from vault_jwt_plugin.jwt_auth.providers._settings import Settings
 
 
-class NoFetcher:
+class NoFetcher(FakeAPI):
     """For providers that may not call anything."""
 
     def open(self, *, trust):

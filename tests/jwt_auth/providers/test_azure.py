@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.jwt_auth.certs import Authority
+from tests.jwt_auth.fakes import FakeAPI
 from tests.jwt_auth.providers.helpers import (
     NoFetcher,
     asking,
@@ -23,7 +24,7 @@ from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+from vault_jwt_plugin.jwt_auth.fetching.messages import Document
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.providers import _calls
 from vault_jwt_plugin.jwt_auth.providers.azure import Azure, GraphEndpoints
@@ -112,22 +113,15 @@ REAL = [
 ]
 
 
-class Recorder:
+class Recorder(FakeAPI):
     def __init__(self, answer=None):
+        super().__init__()
         self.sent = []
-        self.trusts = []
         self.answer = answer
-
-    def open(self, *, trust):
-        self.trusts.append(trust)
-        return self
 
     async def send(self, request, *, deadline_s, max_bytes):
         self.sent.append(request)
         return Document(json=self.answer, digest=b"", max_age_s=None)
-
-    def close(self):
-        pass
 
 
 @pytest.mark.parametrize(("endpoint", "url"), REAL, ids=[endpoint for endpoint, _ in REAL])

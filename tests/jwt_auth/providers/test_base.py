@@ -5,12 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from tests.jwt_auth.fakes import FakeAPI
 from tests.jwt_auth.providers.helpers import NoFetcher, build, build_error, login
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.jose.jws import VerifiedClaims
 from vault_jwt_plugin.jwt_auth.providers import PROVIDERS, readable_settings
@@ -191,22 +192,16 @@ def test_a_login_does_not_show_its_access_token():
     assert "hush" not in repr(login({}, access_token="hush"))
 
 
-class Session:
+class Session(FakeAPI):
     def __init__(self, error=None):
+        super().__init__()
         self.error = error
         self.deadlines = []
-        self.closed = False
-
-    def open(self, *, trust):
-        return self
 
     async def send(self, request, *, deadline_s, max_bytes):
         self.deadlines.append(deadline_s)
         if self.error is not None:
             raise self.error
-
-    def close(self):
-        self.closed = True
 
 
 def test_calls_share_a_deadline():

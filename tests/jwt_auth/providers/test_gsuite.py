@@ -15,6 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from tests.jwt_auth import tokens
+from tests.jwt_auth.fakes import FakeAPI
 from tests.jwt_auth.providers.helpers import (
     NoFetcher,
     asking,
@@ -29,7 +30,7 @@ from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.config.provider import build_provider
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+from vault_jwt_plugin.jwt_auth.fetching.messages import Document
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.providers import ProviderError, _calls
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints
@@ -802,15 +803,11 @@ def test_an_account_that_can_not_be_impersonated(subject, answer, code, text):
 # Where Google is, and whom to trust for it.
 
 
-class Canned:
+class Canned(FakeAPI):
     def __init__(self, answer=None):
+        super().__init__()
         self.answer = answer
         self.urls = []
-        self.trusts = []
-
-    def open(self, *, trust):
-        self.trusts.append(trust)
-        return self
 
     async def send(self, request, *, deadline_s, max_bytes):
         self.urls.append(request.url.split("?")[0])
@@ -818,9 +815,6 @@ class Canned:
         return Document(
             json=token if "/token" in request.url else self.answer, digest=b"", max_age_s=None
         )
-
-    def close(self):
-        pass
 
 
 def test_google_is_where_it_is():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.jwt_auth.certs import Authority
+from tests.jwt_auth.fakes import FakeAPI
 from tests.jwt_auth.providers.helpers import (
     NoFetcher,
     build,
@@ -20,7 +21,7 @@ from tests.jwt_auth.providers.helpers import (
 )
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+from vault_jwt_plugin.jwt_auth.fetching.messages import Document
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 from vault_jwt_plugin.jwt_auth.providers import _calls
 from vault_jwt_plugin.jwt_auth.providers.okta import Okta, next_link
@@ -464,22 +465,17 @@ JSON = st.recursive(
 )
 
 
-class Canned:
+class Canned(FakeAPI):
     def __init__(self, answer, link):
+        super().__init__()
         self.answer = answer
         self.link = link
         self.urls = []
-
-    def open(self, *, trust):
-        return self
 
     async def send(self, request, *, deadline_s, max_bytes):
         assert request.url.startswith("https://example.okta.com/")
         self.urls.append(request.url)
         return Document(json=self.answer, digest=b"", max_age_s=None, link=self.link)
-
-    def close(self):
-        pass
 
 
 @given(JSON | st.lists(JSON), st.sampled_from(["", "<a>;rel=next", "<https://b>;rel=next"]))

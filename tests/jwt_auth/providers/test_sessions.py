@@ -9,7 +9,8 @@ import pytest
 from tests.jwt_auth.certs import Authority
 from tests.jwt_auth.providers.stand_in import Answer, StandIn
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest, HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.fetcher import HTTPFetcher
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 CA = Authority()

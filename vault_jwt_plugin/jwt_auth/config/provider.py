@@ -14,10 +14,10 @@ from vault_jwt_plugin.jwt_auth.providers import (
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
 
 
-def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
+def build_provider(config: Config, fetcher: Fetcher) -> Provider | None:
     """Make the provider of a configuration; None when none acts on logins.
 
     Raises:
@@ -28,7 +28,7 @@ def build_provider(config: Config, fetcher: APIFetcher) -> Provider | None:
     return make_provider(config.provider_config, trust, config.oidc_discovery_url, fetcher)
 
 
-async def check_provider(config: Config, fetcher: APIFetcher) -> None:
+async def check_provider(config: Config, fetcher: Fetcher) -> None:
     """Check that a configuration's provider can be made, and that what it needs is there.
 
     Raises:
@@ -46,7 +46,7 @@ class ConfiguredProvider:
         fetcher: for the providers' requests.
     """
 
-    def __init__(self, fetcher: APIFetcher) -> None:
+    def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
         self._known: tuple[Config, Provider | None] | None = None
 

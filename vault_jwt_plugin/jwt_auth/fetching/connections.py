@@ -1,6 +1,6 @@
 """Connections of `requests` that another thread can end, with our TLS settings.
 
-Imported at the first fetch, as `_http_get` is.
+`exchange` says why `requests` needs them. Imported at the first fetch, as `exchange` is.
 """
 
 from __future__ import annotations

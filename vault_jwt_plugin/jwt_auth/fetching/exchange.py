@@ -1,10 +1,21 @@
-"""One bounded HTTP request with `requests`, in a thread of the fetcher's.
+"""Send one HTTP request with `requests`, bounded in time and bytes, in a thread.
 
-`requests` bounds each socket operation, not the whole; takes credentials from
-`.netrc`; follows redirects anywhere. Here: a deadline for everything, enforced
-by shutting the connection down from outside; the environment for proxies only;
-redirects by hand. Imported at the first fetch: with `requests` it costs more
-time than the rest of the start.
+`requests` does the HTTP, the TLS and the proxies. Where its behaviour is unsafe here, it is
+bypassed, in this module and in `connections`:
+
+* Its timeout bounds each operation of a socket, not the whole, so a server that drips bytes
+  could hold a thread for ever. Here one deadline holds for everything: it is looked at after
+  each piece of a body, and another thread can shut the connections down (`Exchange.abort`).
+  For that, `connections` has pools that note their sockets.
+* `requests.Session` adds credentials from .netrc and roots from REQUESTS_CA_BUNDLE, and the
+  usual adapter adds certifi's roots to our TLS context. So requests go to our own adapter,
+  which uses our context and nothing else. The environment is read for proxies only.
+* `requests.Session` follows redirects anywhere and reads the whole body of each. Here at most
+  `MAX_REDIRECTS` are followed, by hand, never from https to http, and never with credentials.
+* It inflates a body before its size is known. Here gzip is inflated by hand, in bounded pieces.
+
+`fetcher` imports this module at the first fetch: importing `requests` costs more time than the
+rest of the start.
 """
 
 from __future__ import annotations
@@ -16,7 +27,6 @@ import socket
 import ssl
 import time
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +35,7 @@ import urllib3
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.certificates import PeerRefusedError
+from vault_jwt_plugin.jwt_auth.fetching.messages import Answer
 from vault_jwt_plugin.jwt_auth.fetching.trust import BadCAError
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error, shown
 
@@ -34,7 +45,7 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
 
     from vault_jwt_plugin.jwt_auth.fetching.connections import Connections
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+    from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 
 MAX_REDIRECTS = 5
 """How many redirects are followed."""
@@ -52,62 +63,46 @@ _NAME_MISMATCHES = frozenset({62, 64})
 _OUT_OF_DATE = frozenset({9, 10})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a server sent with status 200.
-
-    Attributes:
-        body: decompressed.
-        cache_control: the header's value; "" if it sent none.
-        link: the values of its Link headers (RFC 8288), joined by commas; "" if it sent none.
-    """
-
-    body: bytes
-    cache_control: str
-    link: str
-
-
-class Get:
-    """One GET, or the request given; `run` blocks a thread, `abort` ends it from another.
+class Exchange:
+    """One request and its answer; `run` blocks a thread, `abort` ends it from another.
 
     Args:
-        url: http or https.
+        request: what to send.
+        follow_redirects: only for a plain GET: credentials and a body are for their own URL.
         connections: to send it over.
         deadline_s: for everything, as messages name it.
         ends_at: when that is over, by `time.monotonic`.
         max_bytes: of the body, decompressed.
-        request: what else to send than a plain GET. Its redirects are refused: its
-            credentials and body are for its own URL only.
     """
 
     def __init__(
         self,
-        url: str,
+        request: APIRequest,
         *,
+        follow_redirects: bool,
         connections: Connections,
         deadline_s: float,
         ends_at: float,
         max_bytes: int,
-        request: APIRequest | None = None,
     ) -> None:
-        self._url = url
+        self._request = request
+        self._follow_redirects = follow_redirects
         self._connections = connections
         self._deadline_s = deadline_s
         self._ends_at = ends_at
         self._max_bytes = max_bytes
-        self._request = request
 
     def abort(self) -> None:
         """Make `run` end soon, with whatever error; from any thread, at any time."""
         self._connections.shut_down()
 
     def run(self) -> Answer:
-        """Fetch.
+        """Send the request; follow its redirects if that is allowed.
 
         Raises:
             FetchError: whatever happened.
         """
-        url = self._url
+        url = self._request.url
         try:
             adapter = self._connections.adapter()
             for _ in range(MAX_REDIRECTS + 1):
@@ -117,7 +112,7 @@ class Get:
                     url = self._redirected(response, url)
             raise fetch_error(
                 "redirect_refused",
-                self._url,
+                self._request.url,
                 f"it redirects more than {MAX_REDIRECTS} times; give the final URL",
             )
         except FetchError:
@@ -125,7 +120,7 @@ class Get:
         except BadCAError:
             raise fetch_error(
                 "bad_ca_pem",
-                self._url,
+                self._request.url,
                 "the CA PEM configured for it can't be read; give one or more certificates in PEM "
                 "format",
             ) from None
@@ -133,16 +128,11 @@ class Get:
             self._explain(error, url)
 
     def _send(self, adapter: HTTPAdapter, url: str) -> requests.Response:
-        # Past `requests.Session`: it would add .netrc's credentials and REQUESTS_CA_BUNDLE, and
-        # read the whole body of a redirect even when told not to follow it.
         asked = self._request
-        if asked is None:
-            prepared = requests.Request("GET", url, headers=_HEADERS).prepare()
-        else:
-            prepared = requests.Request(
-                asked.method, url, headers={**_HEADERS, **asked.headers}, data=asked.body
-            ).prepare()
-        direct = _is_loopback(url) or (asked is not None and asked.direct)
+        prepared = requests.Request(
+            asked.method, url, headers={**_HEADERS, **asked.headers}, data=asked.body
+        ).prepare()
+        direct = asked.direct or _is_loopback(url)
         return adapter.send(
             prepared,
             stream=True,
@@ -162,7 +152,7 @@ class Get:
         )
 
     def _redirected(self, response: requests.Response, url: str) -> str:
-        if self._request is not None:
+        if not self._follow_redirects:
             raise fetch_error(
                 "redirect_refused", url, "it redirects, which is not followed with credentials"
             )
@@ -214,7 +204,6 @@ class Get:
             yield chunk
 
     def _gunzipped(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        # By hand, because what a chunk inflates to must be bounded before it is inflated.
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
         for chunk in chunks:
             yield inflater.decompress(chunk, self._max_bytes + 1)
@@ -265,7 +254,7 @@ class Get:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that it wraps, as cause, as context, as `reason` or as an argument."""
+    """Yield an exception and what it wraps as cause, context, `reason` or argument."""
     pending: list[Any] = [error]
     seen: set[int] = set()
     while pending:
@@ -278,7 +267,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_loopback(url: str) -> bool:
-    """Whether a URL's host is this one, which Go never asks a proxy for (`httpproxy`)."""
+    """Return whether a URL's host is this one, which Go asks no proxy for (`httpproxy`)."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -14,20 +14,19 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
-from vault_jwt_plugin.jwt_auth.jose import strict_json
+from vault_jwt_plugin.sdk import jsonutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from concurrent.futures import Future
 
     from vault_jwt_plugin.jwt_auth.fetching.connections import Connections
-    from vault_jwt_plugin.jwt_auth.fetching.exchange import Get
+    from vault_jwt_plugin.jwt_auth.fetching.exchange import Exchange
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 DEADLINE_S = 9.5
@@ -51,44 +50,29 @@ _MAX_AGE = re.compile(r'(?:^|[,\s])max-age\s*=\s*"?([0-9]{1,10})(?![0-9])', re.I
 _NO_CACHE = re.compile(r"(?:^|[,\s])(?:no-cache|no-store)(?:$|[,\s])", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A fetched document.
+class Session(Protocol):
+    """Requests that are sent one after the other, over connections kept between them."""
 
-    Attributes:
-        json: decoded.
-        digest: SHA-256 of its bytes: the same digest, the same document.
-        max_age_s: how long its server says it is fresh; None if it does not say.
-        link: the values of its Link headers (RFC 8288), joined by commas; "" if none.
-    """
+    async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Document:
+        """Send a request and decode the JSON that is answered with status 200.
 
-    json: Any
-    digest: bytes
-    max_age_s: int | None
-    link: str = ""
+        Redirects are refused: what is sent is for this URL only.
 
+        Args:
+            request: what to send.
+            deadline_s: for this request.
+            max_bytes: of the answer, decompressed.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class APIRequest:
-    """One call of an API. Redirects are refused: what is sent is for this URL only.
+        Raises:
+            FetchError: there is no such answer in time.
+        """
 
-    Attributes:
-        url: http or https.
-        method: of HTTP.
-        headers: sent beside the usual ones; credentials, mostly.
-        body: None sends none.
-        direct: past any proxy of the environment.
-    """
-
-    url: str
-    method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    direct: bool = False
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
 
 
 class Fetcher(Protocol):
-    """What key sources need of HTTP."""
+    """What a mount needs of HTTP."""
 
     async def get_json(
         self, url: str, *, trust: Trust, deadline_s: float, max_bytes: int
@@ -105,35 +89,15 @@ class Fetcher(Protocol):
             FetchError: it can't be had in time, or is not JSON.
         """
 
-
-class APISession(Protocol):
-    """Calls that are made one after the other, over connections kept between them."""
-
-    async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Document:
-        """Send a request, decode the JSON that is answered with status 200.
-
-        Args:
-            request: what to send.
-            deadline_s: for this request.
-            max_bytes: of the answer, decompressed.
-
-        Raises:
-            FetchError: there is no such answer in time.
-        """
-
-    def close(self) -> None:
-        """Close the connections. Idempotent."""
-
-
-class APIFetcher(Protocol):
-    """What providers need of HTTP."""
-
-    def open(self, *, trust: Trust) -> APISession:
+    def open(self, *, trust: Trust) -> Session:
         """Begin a session; connects to nothing yet.
 
         Args:
             trust: what the servers must show.
         """
+
+    def close(self) -> None:
+        """Cut off what is under way and start nothing more; does not wait."""
 
 
 class HTTPFetcher:
@@ -156,17 +120,28 @@ class HTTPFetcher:
     async def get_json(
         self, url: str, *, trust: Trust, deadline_s: float, max_bytes: int
     ) -> Document:
-        """Fetch and decode a JSON document; see `Fetcher.get_json`."""
-        check_url(url)
-        return await self._run(
-            _Work(url, trust=trust, deadline_s=deadline_s, max_bytes=max_bytes), url, deadline_s
-        )
+        """See `Fetcher.get_json`."""
+        request = APIRequest(url=url)
+        return await self._run(request, trust, None, deadline_s=deadline_s, max_bytes=max_bytes)
 
-    def open(self, *, trust: Trust) -> APISession:
-        """Begin a session; see `APIFetcher.open`."""
+    def open(self, *, trust: Trust) -> Session:
+        """See `Fetcher.open`."""
         return _Session(self, trust)
 
-    async def _run(self, work: _Work, url: str, deadline_s: float) -> Document:
+    async def _run(
+        self,
+        request: APIRequest,
+        trust: Trust,
+        session: _Session | None,
+        *,
+        deadline_s: float,
+        max_bytes: int,
+    ) -> Document:
+        url = request.url
+        check_url(url)
+        work = _Work(
+            request, trust=trust, session=session, deadline_s=deadline_s, max_bytes=max_bytes
+        )
         self._under_way.add(work)
         try:
             async with asyncio.timeout(deadline_s):
@@ -218,16 +193,9 @@ class _Session:
         self.connections: Connections | None = None
 
     async def send(self, request: APIRequest, *, deadline_s: float, max_bytes: int) -> Document:
-        check_url(request.url)
-        work = _Work(
-            request.url,
-            trust=self._trust,
-            deadline_s=deadline_s,
-            max_bytes=max_bytes,
-            request=request,
-            session=self,
+        return await self._fetcher._run(  # noqa: SLF001 - its other half
+            request, self._trust, self, deadline_s=deadline_s, max_bytes=max_bytes
         )
-        return await self._fetcher._run(work, request.url, deadline_s)  # noqa: SLF001 - its other half
 
     def close(self) -> None:
         if self.connections is not None:
@@ -235,27 +203,25 @@ class _Session:
 
 
 class _Work:
-    """One fetch, from the thread's side; it can be aborted before it has begun."""
+    """One fetch as its thread sees it; it can be aborted before it has begun."""
 
     def __init__(
         self,
-        url: str,
+        request: APIRequest,
         *,
         trust: Trust,
+        session: _Session | None,
         deadline_s: float,
         max_bytes: int,
-        request: APIRequest | None = None,
-        session: _Session | None = None,
     ) -> None:
-        self._url = url
-        self._trust = trust
         self._request = request
+        self._trust = trust
         self._session = session
         self._deadline_s = deadline_s
         self._ends_at = time.monotonic() + deadline_s
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._get: Get | None = None
+        self._exchange: Exchange | None = None
         self._aborted = False
 
     def run(self) -> Document:
@@ -266,38 +232,38 @@ class _Work:
         """
         # Here, in the thread: the first import of `requests` takes longer than many a fetch.
         from vault_jwt_plugin.jwt_auth.fetching.connections import Connections
-        from vault_jwt_plugin.jwt_auth.fetching.exchange import Get
+        from vault_jwt_plugin.jwt_auth.fetching.exchange import Exchange
 
         session = self._session
         with self._lock:
             if self._aborted:
-                raise fetch_error("timeout", self._url, "nobody waits for it any more")
+                raise fetch_error("timeout", self._request.url, "nobody waits for it any more")
             connections = session.connections if session is not None else None
             if connections is None:
                 connections = Connections(self._trust)
             if session is not None:
                 session.connections = connections
-            get = self._get = Get(
-                self._url,
+            exchange = self._exchange = Exchange(
+                self._request,
+                follow_redirects=session is None,
                 connections=connections,
                 deadline_s=self._deadline_s,
                 ends_at=self._ends_at,
                 max_bytes=self._max_bytes,
-                request=self._request,
             )
         try:
-            answer = get.run()
+            answer = exchange.run()
         finally:
             with self._lock:
                 # Nothing is left to abort: the connections may be used by the next request.
-                self._get = None
+                self._exchange = None
             if session is None:
                 connections.close()
         try:
-            document = strict_json.loads(answer.body)
-        except strict_json.StrictJSONError as error:
+            document = jsonutil.loads_strict(answer.body)
+        except jsonutil.StrictJSONError as error:
             problem = f"its answer is not JSON: {_why_not(error, answer.body)}"
-            raise fetch_error("not_json", self._url, problem) from None
+            raise fetch_error("not_json", self._request.url, problem) from None
         return Document(
             json=document,
             digest=hashlib.sha256(answer.body).digest(),
@@ -309,12 +275,12 @@ class _Work:
         """Make `run` end soon."""
         with self._lock:
             self._aborted = True
-            get = self._get
-        if get is not None:
-            get.abort()
+            exchange = self._exchange
+        if exchange is not None:
+            exchange.abort()
 
 
-def _why_not(error: strict_json.StrictJSONError, body: bytes) -> str:
+def _why_not(error: jsonutil.StrictJSONError, body: bytes) -> str:
     """What is wrong with a document, in words that tell the usual mistakes apart."""
     if not body.strip():
         return "it is empty"

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NewType
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.jose import strict_json
+from vault_jwt_plugin.sdk import jsonutil
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,8 +179,8 @@ def parse_header(encoded: bytes) -> JoseHeader:
     if len(raw) > MAX_HEADER_BYTES:
         raise LoginDenied("header_too_large", "the token's header is longer than 16 KiB")
     try:
-        header = strict_json.loads(raw)
-    except strict_json.StrictJSONError as error:
+        header = jsonutil.loads_strict(raw)
+    except jsonutil.StrictJSONError as error:
         raise LoginDenied("header_invalid", f"the token's header can't be read: {error}") from None
     if not isinstance(header, dict):
         raise LoginDenied(
@@ -259,8 +259,8 @@ def decode_claims(encoded: bytes) -> VerifiedClaims:
         LoginDenied: `claims_invalid`.
     """
     try:
-        claims = strict_json.loads(decode_base64url(encoded))
-    except strict_json.StrictJSONError as error:
+        claims = jsonutil.loads_strict(decode_base64url(encoded))
+    except jsonutil.StrictJSONError as error:
         raise LoginDenied("claims_invalid", f"the token's claims can't be read: {error}") from None
     except ValueError:
         raise LoginDenied(

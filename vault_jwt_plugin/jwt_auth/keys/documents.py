@@ -17,7 +17,8 @@ from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.jose.jwks import KeySet, NotAKeySetError, parse_key_set
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document, Fetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
+    from vault_jwt_plugin.jwt_auth.fetching.messages import Document
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 WELL_KNOWN_PATH = "/.well-known/openid-configuration"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from vault_jwt_plugin.jwt_auth.errors import FetchError
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher, Fetcher
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from vault_jwt_plugin.jwt_auth.config.config import Config
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.keys.documents import FetchedKeys
     from vault_jwt_plugin.jwt_auth.keys.fetched import RemoteKeys
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySource
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
     Load = Callable[[float], Awaitable[FetchedKeys]]
     """Fetch one key set; the argument is the deadline in seconds. Raises FetchError."""
-
-
-class ClusterFetcher(Fetcher, APIFetcher, Protocol):
-    """Fetches documents, and can send a token with a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class KeySourceKind(ABC):
     parameter: ClassVar[str]
     choice: ClassVar[str] = ""
     config: Config
-    fetcher: ClusterFetcher
+    fetcher: Fetcher
     pod: Pod
 
     @classmethod

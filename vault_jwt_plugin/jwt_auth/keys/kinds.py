@@ -25,8 +25,9 @@ from vault_jwt_plugin.sdk import NS_PER_S, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.keys.archive import KeyArchive
-    from vault_jwt_plugin.jwt_auth.keys.kind import ClusterFetcher, KeySourceKind, Load
+    from vault_jwt_plugin.jwt_auth.keys.kind import KeySourceKind, Load
     from vault_jwt_plugin.jwt_auth.keys.stored import Origin
 
 KINDS: tuple[type[KeySourceKind], ...] = (
@@ -72,7 +73,7 @@ class KeySources:
 
     def __init__(
         self,
-        fetcher: ClusterFetcher,
+        fetcher: Fetcher,
         clock: Callable[[], float],
         *,
         pod: Pod | None = None,

@@ -17,8 +17,8 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
     DEADLINE_S,
     DISCOVERY_MAX_BYTES,
     KEY_SET_MAX_BYTES,
-    APIRequest,
 )
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.keys.documents import (
     WELL_KNOWN_PATH,
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vault_jwt_plugin.jwt_auth.config.config import Config
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Document
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
+    from vault_jwt_plugin.jwt_auth.fetching.messages import Document
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
-    from vault_jwt_plugin.jwt_auth.keys.kind import ClusterFetcher
     from vault_jwt_plugin.jwt_auth.keys.pod import Cluster, Pod
 
 JWKS_PATH = "/openid/v1/jwks"
@@ -94,7 +94,7 @@ class KubernetesKind(FetchedKind):
 
 
 async def fetch_cluster_keys(
-    fetcher: ClusterFetcher,
+    fetcher: Fetcher,
     pod: Pod,
     *,
     trust: Callable[[str], Trust],

@@ -35,7 +35,7 @@ from vault_jwt_plugin.sdk import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.keys.key_source import KeySourceStatus
     from vault_jwt_plugin.jwt_auth.keys.kinds import KeySources
     from vault_jwt_plugin.jwt_auth.mount import Mount
@@ -67,7 +67,7 @@ class ConfigPath:
         fetcher: for providers.
     """
 
-    def __init__(self, mount: Mount, key_sources: KeySources, fetcher: APIFetcher) -> None:
+    def __init__(self, mount: Mount, key_sources: KeySources, fetcher: Fetcher) -> None:
         self._mount = mount
         self._key_sources = key_sources
         self._fetcher = fetcher

@@ -22,7 +22,7 @@ from vault_jwt_plugin.sdk import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 __all__ = [
@@ -43,13 +43,13 @@ __all__ = [
 # Imported when one is configured: most mounts have none.
 
 
-def _azure(settings: Settings, trust: Trust, _url: str, fetcher: APIFetcher) -> Provider:
+def _azure(settings: Settings, trust: Trust, _url: str, fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.azure import Azure
 
     return Azure(settings, trust, fetcher)
 
 
-def _gsuite(settings: Settings, trust: Trust, _url: str, fetcher: APIFetcher) -> Provider:
+def _gsuite(settings: Settings, trust: Trust, _url: str, fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.gsuite import GSuite
 
     return GSuite(settings, trust, fetcher)
@@ -65,7 +65,7 @@ def _kubernetes(*_: object) -> None:
     """Return None: it is a source of keys (`keys.kubernetes`), and adds nothing to logins."""
 
 
-def _okta(settings: Settings, trust: Trust, url: str, fetcher: APIFetcher) -> Provider:
+def _okta(settings: Settings, trust: Trust, url: str, fetcher: Fetcher) -> Provider:
     from vault_jwt_plugin.jwt_auth.providers.okta import Okta
 
     return Okta(settings, trust, url, fetcher)
@@ -77,7 +77,7 @@ def _secureauth(*_: object) -> Provider:
     return SecureAuth()
 
 
-_MAKERS: Mapping[str, Callable[[Settings, Trust, str, APIFetcher], Provider | None]] = {
+_MAKERS: Mapping[str, Callable[[Settings, Trust, str, Fetcher], Provider | None]] = {
     "azure": _azure,
     "gsuite": _gsuite,
     "ibmisam": _ibmisam,
@@ -94,7 +94,7 @@ _SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
 
 
 def make_provider(
-    settings: Mapping[str, Any] | None, trust: Trust, discovery_url: str, fetcher: APIFetcher
+    settings: Mapping[str, Any] | None, trust: Trust, discovery_url: str, fetcher: Fetcher
 ) -> Provider | None:
     """Make the provider that acts on logins; None when none does. Touches nothing outside.
 

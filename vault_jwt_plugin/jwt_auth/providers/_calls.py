@@ -11,7 +11,8 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher, APIRequest, Document
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
+    from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
 
 LOGIN_DEADLINE_S = 30.0
@@ -40,7 +41,7 @@ class Calls:
     def __init__(
         self,
         provider: str,
-        fetcher: APIFetcher,
+        fetcher: Fetcher,
         *,
         trust: Trust,
         monotonic: Callable[[], float] = time.monotonic,

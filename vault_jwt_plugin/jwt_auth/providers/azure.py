@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     Calls,
     answer_invalid,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
     from vault_jwt_plugin.jwt_auth.providers._base import ProviderLogin
     from vault_jwt_plugin.jwt_auth.providers._settings import Settings
@@ -84,7 +84,7 @@ class Azure:
         self,
         settings: Settings,
         trust: Trust,
-        fetcher: APIFetcher,
+        fetcher: Fetcher,
         *,
         endpoints: GraphEndpoints | None = None,
     ) -> None:

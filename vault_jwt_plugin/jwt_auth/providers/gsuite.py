@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
     CallFailed,
@@ -25,7 +25,7 @@ from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
     from vault_jwt_plugin.jwt_auth.providers._base import ProviderLogin
     from vault_jwt_plugin.jwt_auth.providers._settings import Settings
@@ -61,7 +61,7 @@ class GSuite:
         self,
         settings: Settings,
         trust: Trust,
-        fetcher: APIFetcher,
+        fetcher: Fetcher,
         *,
         endpoints: GoogleEndpoints | None = None,
     ) -> None:

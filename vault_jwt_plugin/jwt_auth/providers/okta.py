@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
-from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIRequest
+from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
     Calls,
@@ -23,7 +23,7 @@ from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.sdk import quoted
 
 if TYPE_CHECKING:
-    from vault_jwt_plugin.jwt_auth.fetching.fetcher import APIFetcher
+    from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
     from vault_jwt_plugin.jwt_auth.providers._base import ProviderLogin
     from vault_jwt_plugin.jwt_auth.providers._settings import Settings
@@ -59,7 +59,7 @@ class Okta:
     name = "okta"
 
     def __init__(
-        self, settings: Settings, trust: Trust, discovery_url: str, fetcher: APIFetcher
+        self, settings: Settings, trust: Trust, discovery_url: str, fetcher: Fetcher
     ) -> None:
         self._fetch = settings.flag("fetch_groups")
         self._origin = _origin(settings, discovery_url)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_jwt_plugin.jwt_auth.jose import strict_json
-from vault_jwt_plugin.jwt_auth.jose.strict_json import StrictJSONError, loads
+from vault_jwt_plugin.sdk import jsonutil
+from vault_jwt_plugin.sdk.jsonutil import StrictJSONError
+from vault_jwt_plugin.sdk.jsonutil import loads_strict as loads
 
 
 @pytest.mark.parametrize(
@@ -137,5 +138,5 @@ def test_what_json_writes_is_read_back(value, ascii_only):
 
 
 def test_limits_are_what_the_documents_say():
-    assert strict_json.MAX_DEPTH == 64
-    assert strict_json.MAX_EXPONENT == 308
+    assert jsonutil.STRICT_MAX_DEPTH == 64
+    assert jsonutil.MAX_EXPONENT == 308
