@@ -1,4 +1,4 @@
-"""What a start that cannot unpack says: docs/install.md quotes these lines, hosts log them as errors."""
+"""What a start that cannot unpack says: docs/install.md quotes these, hosts log them as errors."""
 
 import errno
 import os
