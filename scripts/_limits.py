@@ -35,12 +35,10 @@ class Limit:
     unit: str = ""
 
 
-_JOSE = "jwt_auth/jose"
-_FETCHING = "jwt_auth/fetching"
-_KEYS = "jwt_auth/keys"
-_TEMPLATES = "jwt_auth/policies/go_template/limits.py"
-_CEL = "jwt_auth/cel"
-_PROVIDERS = "jwt_auth/providers"
+_METHOD = "jwt_auth"
+_JOSE = f"{_METHOD}/jose"
+_FETCHING = f"{_METHOD}/fetching"
+_CEL = f"{_METHOD}/cel"
 _HOST = "host/request.py"
 _GRPC = "goplugin/process.py"
 
@@ -64,76 +62,84 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         ),
     ),
     "Tokens": (
-        Limit(where=_JOSE, name="MAX_TOKEN_CHARS", words="a JWT"),
-        Limit(where=_JOSE, name="MAX_HEADER_BYTES", words="a JWT's header"),
+        Limit(where=_METHOD, name="MAX_TOKEN_CHARS", words="a JWT"),
+        Limit(where=_METHOD, name="MAX_HEADER_BYTES", words="a JWT's header"),
         Limit(where=_JOSE, name="MAX_DEPTH", words="nesting of a JWT's JSON", unit="levels"),
         Limit(
-            where=_JOSE,
+            where=_METHOD,
             name="MAX_TRIED_BYTES",
             words="bytes hashed for one JWT, over all keys that are tried",
         ),
         Limit(
-            where="jwt_auth/claims",
+            where=_METHOD,
             name="MAX_GLOB_WORK",
             words="characters of one claim's values, times the role's patterns for it",
         ),
-        Limit(where="jwt_auth/role", name="MAX_NAME_CHARS", words="a role's name in a login"),
+        Limit(where=_METHOD, name="MAX_NAME_CHARS", words="a role's name in a login"),
+        Limit(where=f"{_METHOD}/login", name="DEADLINE_S", words="a login that has to wait"),
+        Limit(
+            where=_METHOD,
+            name="MAX_STARTS",
+            words="starts of a login whose config or role changes while it waits",
+        ),
     ),
     "Keys": (
-        Limit(where=_JOSE, name="MAX_PEM_CHARS", words="a public key in PEM format"),
-        Limit(where=_JOSE, name="MIN_RSA_BITS", words="an RSA key, at least"),
-        Limit(where=_JOSE, name="MAX_RSA_BITS", words="an RSA key, at most"),
-        Limit(where=_JOSE, name="MAX_KEYS", words="keys of a key set that are used"),
-        Limit(where=_FETCHING, name="KEY_SET_MAX_BYTES", words="a key set"),
-        Limit(where=_FETCHING, name="DISCOVERY_MAX_BYTES", words="a discovery document"),
-        Limit(where=_KEYS, name="MAX_ENTRY_BYTES", words="a stored copy of a key set"),
+        Limit(where=_METHOD, name="MAX_PEM_CHARS", words="a public key in PEM format"),
+        Limit(where=_METHOD, name="MIN_RSA_BITS", words="an RSA key, at least"),
+        Limit(where=_METHOD, name="MAX_RSA_BITS", words="an RSA key, at most"),
+        Limit(where=_METHOD, name="MAX_KEYS", words="keys of a key set that are used"),
+        Limit(where=_METHOD, name="KEY_SET_MAX_BYTES", words="a key set"),
+        Limit(where=_METHOD, name="DISCOVERY_MAX_BYTES", words="a discovery document"),
+        Limit(where=_METHOD, name="MAX_ENTRY_BYTES", words="a stored copy of a key set"),
     ),
     "Fetches": (
         Limit(where=_FETCHING, name="DEADLINE_S", words="a fetch, with its redirects"),
-        Limit(where=_FETCHING, name="MAX_REDIRECTS", words="redirects of a fetch"),
+        Limit(where=_METHOD, name="MAX_REDIRECTS", words="redirects of a fetch"),
         Limit(where=_FETCHING, name="MAX_URL_CHARS", words="a URL"),
-        Limit(where=_FETCHING, name="MAX_CA_PEM_CHARS", words="the CA certificates of a URL"),
+        Limit(where=_METHOD, name="MAX_CA_PEM_CHARS", words="the CA certificates of a URL"),
         Limit(where=_FETCHING, name="MAX_THREADS", words="fetches at a time"),
         Limit(
-            where=_FETCHING,
+            where=_METHOD,
             name="MAX_THREADS_PER_SERVER",
             words="fetches at a time from one server",
         ),
-        Limit(where=_KEYS, name="MAX_WAITING", words="logins that wait for one key source"),
         Limit(
-            where=_KEYS,
+            where=f"{_METHOD}/keys", name="MAX_WAITING", words="logins that wait for one key source"
+        ),
+        Limit(
+            where=_METHOD,
             name="MAX_LARGE_CHARS",
             words="all logins over 65,536 characters that wait, for each mount",
         ),
     ),
     "Providers": (
-        Limit(where=_PROVIDERS, name="LOGIN_DEADLINE_S", words="all calls of one login"),
-        Limit(where=_PROVIDERS, name="MAX_ANSWER_BYTES", words="an answer of an API"),
-        Limit(where=_PROVIDERS, name="MAX_PAGES", words="pages of a list"),
-        Limit(where=_PROVIDERS, name="MAX_GROUPS", words="groups of a login"),
+        Limit(where=_METHOD, name="LOGIN_DEADLINE_S", words="all calls of one login"),
+        Limit(where=_METHOD, name="MAX_ANSWER_BYTES", words="an answer of an API"),
+        Limit(where=_METHOD, name="MAX_PAGES", words="pages of a list"),
+        Limit(where=_METHOD, name="MAX_GROUPS", words="groups of a login"),
         Limit(
-            where=_PROVIDERS,
+            where=_METHOD,
             name="MAX_PATTERN_CHARS",
             words="a `groups_filter`",
         ),
     ),
     "Policy templates": (
-        Limit(where=_TEMPLATES, name="MAX_POLICIES", words="policies of a role"),
-        Limit(where=_TEMPLATES, name="MAX_TEMPLATE_LENGTH", words="a template"),
-        Limit(where=_TEMPLATES, name="MAX_NESTING_DEPTH", words="nesting", unit="levels"),
-        Limit(where=_TEMPLATES, name="MAX_VARIABLES", words="variables"),
-        Limit(where=_TEMPLATES, name="MAX_NAME_LENGTH", words="what a template writes"),
-        Limit(where=_TEMPLATES, name="MAX_TEXT_LENGTH", words="a string that a function makes"),
-        Limit(where=_TEMPLATES, name="MAX_STEPS", words="steps of a login's templates"),
-        Limit(where=_TEMPLATES, name="MAX_ITERATIONS", words="rounds of `range` in a login"),
+        Limit(where=_METHOD, name="MAX_POLICIES", words="policies of a role"),
+        Limit(where=_METHOD, name="MAX_TEMPLATE_LENGTH", words="a template"),
+        Limit(where=_METHOD, name="MAX_NESTING_DEPTH", words="nesting", unit="levels"),
+        Limit(where=f"{_METHOD}/policies", name="MAX_VARIABLES", words="variables"),
+        Limit(where=_METHOD, name="MAX_NAME_LENGTH", words="what a template writes"),
+        Limit(where=_METHOD, name="MAX_TEXT_LENGTH", words="a string that a function makes"),
+        Limit(where=_METHOD, name="MAX_STEPS", words="steps of a login's templates"),
+        Limit(where=_METHOD, name="MAX_ITERATIONS", words="rounds of `range` in a login"),
     ),
     "CEL roles": (
-        Limit(where=_CEL, name="MAX_PROGRAM_CHARS", words="a program"),
+        Limit(where=_METHOD, name="MAX_PROGRAM_CHARS", words="a program"),
         Limit(where=f"{_CEL}/role.py", name="MAX_VARIABLES", words="variables of a program"),
         Limit(where=_CEL, name="MAX_DEPTH", words="nesting of claims", unit="levels"),
-        Limit(where=_CEL, name="MAX_TEXT_CHARS", words="a string of a claim"),
+        Limit(where=_METHOD, name="MAX_TEXT_CHARS", words="a string of a claim"),
         Limit(where=f"{_CEL}/values.py", name="MAX_CHARS", words="all strings of the claims"),
-        Limit(where=_CEL, name="MAX_ITEMS", words="elements of a list"),
+        Limit(where=_METHOD, name="MAX_ITEMS", words="elements of a list"),
         Limit(where=_CEL, name="DEADLINE_S", words="an evaluation over large claims"),
     ),
     "The log": (
@@ -145,10 +151,10 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit(where="sdk/text.py", name="MAX_QUOTED_CHARS", words="a caller's text in a message"),
     ),
     "Memory": (
-        Limit(where="jwt_auth/cache.py", name="MAX_ROLES", words="roles kept, for each mount"),
-        Limit(where=_CEL, name="MAX_CEL_ROLES", words="CEL roles kept, for each mount"),
+        Limit(where=_METHOD, name="MAX_ROLES", words="roles kept, for each mount"),
+        Limit(where=_METHOD, name="MAX_CEL_ROLES", words="CEL roles kept, for each mount"),
         Limit(
-            where="jwt_auth/cache.py",
+            where=_METHOD,
             name="MAX_AGE_S",
             words="age of a kept config or role on a node that can't write",
         ),
