@@ -370,7 +370,7 @@ DIFFERENCES: tuple[Difference, ...] = (
             step=1,
             values={"data.status": ("valid", "invalid"), "warnings": (False, True)},
             topic="`status` of a `jwks_url` that can't be fetched",
-            reason="The plugin has tried, and says why; the builtin method does not try a `jwks_url`.",
+            reason="The plugin has tried, and says why; the builtin method tries no `jwks_url`.",
             families=("bao",),
         )
         for name in ("jwks-down", "jwks-404", "jwks-no-ca")
