@@ -70,8 +70,8 @@ MEANINGS = {
     "process_unused": "The set-up of the only mount failed, so the process ends.",
     "replication_state_unknown": "The server did not say whether this node can write. Until it "
     "does, the plugin writes no copies of keys, and reads config and roles anew after a second.",
-    "request_failed": "A request failed for a reason that its caller is not told in full; `error` "
-    "says it.",
+    "request_failed": "A request failed, and not by its caller's mistake: storage failed, or what "
+    "is stored can't be used. `path`, `code` and `error` say which request and why.",
     "request_fault": "A fault of the plugin in a request, which answers 500. Report it with the "
     "line.",
     "requests_failed": "More requests failed with this `code`; they are only counted.",
@@ -84,7 +84,7 @@ MEANINGS = {
     "start_failed": "The plugin can't start; the line says why. See "
     "[Running the binary](install.md#running-the-binary).",
     "start_fault": "The plugin could not start because of a fault of its own, or because no file "
-    "descriptors are left. Report it with the line if there are.",
+    "descriptors are left. If descriptors are not the cause, report it with the line.",
     "storage_reconnected": "The connection to the server's storage was lost, and there is a new "
     "one. Requests that were under way failed.",
     "stored_config_replaced": "A stored `config` that could not be read was replaced by a write.",
