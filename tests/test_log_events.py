@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import ast
-import re
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "vault_jwt_plugin"
-METHODS = frozenset({"info", "warning", "error", "exception", "critical"})
+from tests.scripts.loading import load
+
+log_events = load("scripts/_log_events.py")
+PACKAGE = log_events.PACKAGE
 
 
-def calls(tree):
-    """Calls of a logger above debug level."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            receiver = ast.unparse(node.func.value)
-            if node.func.attr in METHODS and receiver.endswith(("logger", "_log")):
-                yield node
-
-
-def event(call):
-    """The event's name; None where the call does not name one."""
-    extra = next((each.value for each in call.keywords if each.arg == "extra"), None)
-    if extra is None:
-        return None
-    found = re.search(r"""'event': '([a-z0-9_]+)'|\bevent\('([a-z0-9_]+)'""", ast.unparse(extra))
-    return found and (found[1] or found[2])
+def seen(path):
+    """The lines of a module that an operator sees at the level info."""
+    return [line for line in log_events.lines(ast.parse(path.read_text())) if line.level != "debug"]
 
 
 def modules():
-    return sorted(path for path in PACKAGE.rglob("*.py") if calls_in(path))
-
-
-def calls_in(path):
-    return list(calls(ast.parse(path.read_text())))
+    return sorted(path for path in PACKAGE.rglob("*.py") if seen(path))
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_line_names_its_event(path):
-    nameless = [call.lineno for call in calls_in(path) if event(call) is None]
+    nameless = [line.number for line in seen(path) if line.event is None]
     assert nameless == []
 
 
@@ -48,9 +31,33 @@ def test_the_search_finds_them():
     source = """
 self._logger.info("x")
 _log.warning("x", extra={"fields": {"reason": 1}})
-logger.error("x", extra={"fields": {"event": "fine"}})
+logger.error("%d of x", 3, extra={"fields": {"event": "fine"}})
+logger.exception(text, extra=event("also_fine", code=1))
 logger.debug("x")
 parser.error("x")
 """
-    assert [event(call) for call in calls(ast.parse(source))] == [None, None, "fine"]
+    found = log_events.lines(ast.parse(source))
+    assert [(line.event, line.level, line.message) for line in found] == [
+        (None, "info", "x"),
+        (None, "warning", "x"),
+        ("fine", "error", "… of x"),
+        ("also_fine", "error", ""),
+        (None, "debug", "x"),
+    ]
     assert len(modules()) > 10
+
+
+def test_every_event_has_a_meaning_and_every_meaning_an_event():
+    assert sorted(log_events.events()) == sorted(log_events.MEANINGS)
+
+
+@pytest.mark.parametrize("broken", ["start_failed", "made_up"], ids=["no meaning", "no event"])
+def test_no_table_of_a_part(monkeypatch, broken):
+    meanings = dict(log_events.MEANINGS)
+    if broken in meanings:
+        del meanings[broken]
+    else:
+        meanings[broken] = "Nothing logs it."
+    monkeypatch.setattr(log_events, "MEANINGS", meanings)
+    with pytest.raises(ValueError, match=broken):
+        log_events.table()

@@ -1,4 +1,4 @@
-"""What a start that cannot unpack says: README quotes these lines, hosts log them as errors."""
+"""What a start that cannot unpack says: docs/install.md quotes these, hosts log them as errors."""
 
 import errno
 import os
@@ -43,7 +43,7 @@ def test_a_folder_that_is_missing(binary, tmp_path):
 
 
 def test_the_disk_that_a_start_needs(binary, tmp_path):
-    """README says 48 MB."""
+    """docs/install.md says 48 MB."""
     with tmpfs(tmp_path / "tmp", "size=48000000") as folder:
         assert run([binary, "--version"], TMPDIR=str(folder)).returncode == 0
         assert is_empty(folder)

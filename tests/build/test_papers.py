@@ -9,6 +9,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.schema.schema import SchemaVersion1Dot6
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from tests.build.world import REPO
 from tests.scripts.loading import load
@@ -60,8 +64,15 @@ def references(node):
             yield from references(value)
 
 
+def as_json(component):
+    """A component as it stands in the bill."""
+    return json.loads(component.as_json(view_=SchemaVersion1Dot6))
+
+
 def check_form(document):
-    """What CycloneDX 1.6's schema asks of the parts that we use."""
+    """The document fits CycloneDX 1.6's schema, and its parts fit each other."""
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(json.dumps(document)) is None
     assert document["bomFormat"] == "CycloneDX"
     assert document["specVersion"] == "1.6"
     assert document["version"] == 1
@@ -69,9 +80,11 @@ def check_form(document):
     assert re.fullmatch(uuid, document["serialNumber"])
     everything = list(references(document))
     assert len(everything) == len(set(everything))
-    [edges] = document["dependencies"]
-    assert edges["ref"] == document["metadata"]["component"]["bom-ref"]
-    assert edges["dependsOn"] == [each["bom-ref"] for each in document["components"]]
+    edges = {each["ref"]: each.get("dependsOn", []) for each in document["dependencies"]}
+    needed = edges.pop(document["metadata"]["component"]["bom-ref"])
+    assert sorted(needed) == sorted(each["bom-ref"] for each in document["components"])
+    # The library lists what has no dependencies of its own, too.
+    assert not any(edges.values())
     for each in document["components"]:
         assert each["type"] == "library"
         assert each["name"]
@@ -159,6 +172,12 @@ def test_the_machine_s_libraries_by_project():
 
 
 @pytest.mark.usefixtures("installed")
+def test_a_bill_that_does_not_fit_the_schema_is_not_written():
+    with pytest.raises(sbom.InvalidBillError, match="no digest"):
+        sbom.bill(version="1.2.3", digest="no digest", libraries=LIBRARIES)
+
+
+@pytest.mark.usefixtures("installed")
 def test_the_same_contents_give_the_same_bill():
     assert bill() == bill()
     other = sbom.bill(version="1.2.3", digest="cd" * 32, libraries=LIBRARIES)
@@ -176,7 +195,7 @@ def test_what_wheels_say_of_themselves():
             "properties": [{"name": "build:flags", "value": "x"}],
         },
     )
-    assert listed == {
+    assert as_json(listed) == {
         "type": "library",
         "bom-ref": "pkg:pypi/cryptography@1#openssl@4.0.3",
         "name": "openssl",
@@ -188,14 +207,18 @@ def test_what_wheels_say_of_themselves():
 
 def test_no_folder_of_the_machine_that_built_a_wheel():
     listed = sbom.part("o", {"name": "x", "purl": "pkg:cargo/x@1?download_url=file:///home/me"})
-    assert "purl" not in listed
+    assert "purl" not in as_json(listed)
 
 
 def test_a_package_s_url(monkeypatch):
     release = {"ID": "debian", "VERSION_ID": "12"}
     monkeypatch.setattr(sbom.platform, "freedesktop_os_release", lambda: release)
     package = contents.Package(name="zlib1g", version="1:1.2.13.dfsg-1+b1", architecture="amd64")
-    assert sbom.package_url(package) == (
+    assert str(sbom.package_url(package)) == (
+        "pkg:deb/debian/zlib1g@1:1.2.13.dfsg-1%2Bb1?arch=amd64&distro=debian-12"
+    )
+    # The colon may be written in either way.
+    assert sbom.package_url(package) == PackageURL.from_string(
         "pkg:deb/debian/zlib1g@1%3A1.2.13.dfsg-1%2Bb1?arch=amd64&distro=debian-12"
     )
 

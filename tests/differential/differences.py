@@ -1,7 +1,7 @@
 """Where ours deliberately answers otherwise than the builtin method, and why.
 
 The suite fails on a difference that is not here, and on an entry here that no longer differs.
-`python -m tests.differential.differences` prints README's table.
+`scripts/gen-docs` makes docs/differences.md of them.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ _CEL: tuple[Difference, ...] = (
     ),
     *_cel_refused(
         "cel-role-format-of-a-claim",
-        "`format` on a text or list that is no literal",
+        "`format` on a string or list that is not a literal",
         "Refused: the library rounds numbers there, and two users could become one name.",
     ),
     *_cel_refused(
@@ -207,7 +207,7 @@ _CEL: tuple[Difference, ...] = (
         step=2,
         values={"token.display_name": ('MOUNT-{"d":90000000000}', 'MOUNT-{"d":"90s"}')},
         topic="A duration, or an integer above 2^53, in CEL's `encode_json`",
-        reason="A text, as protobuf's JSON has it.",
+        reason="Written as a string, as protobuf's JSON does.",
         families=("bao",),
     ),
     Difference(
@@ -339,7 +339,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         for case in ("config-oids-static-bad", "config-oids-discovery-bad")
         for each in _refused(
             case,
-            "`unsupported_critical_cert_extensions` with what is no OID",
+            "`unsupported_critical_cert_extensions` with a value that is not an OID",
             "Refused wherever keys come from; the builtin method looks only with an OIDC client.",
             families=("vault",),
         )
@@ -370,7 +370,7 @@ DIFFERENCES: tuple[Difference, ...] = (
             step=1,
             values={"data.status": ("valid", "invalid"), "warnings": (False, True)},
             topic="`status` of a `jwks_url` that can't be fetched",
-            reason="Ours has tried, and says why; the builtin method does not for a `jwks_url`.",
+            reason="The plugin has tried, and says why; the builtin method tries no `jwks_url`.",
             families=("bao",),
         )
         for name in ("jwks-down", "jwks-404", "jwks-no-ca")
@@ -491,7 +491,7 @@ def allowed_extras(path: str, family: str) -> dict[str, Any]:
 
 
 def table() -> str:
-    """README's table, in Markdown: one row per topic."""
+    """Return the differences as a Markdown table, one row per topic."""
     names = {"bao": "OpenBao", "vault": "Vault"}
     families: dict[tuple[str, str], set[str]] = {}
     for d in DIFFERENCES:
@@ -502,7 +502,3 @@ def table() -> str:
         for (topic, reason), who in sorted(families.items())
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(table())

@@ -45,7 +45,7 @@ def world(host: Host, ours: Plugin) -> Iterator[World]:
 def say(
     capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> Callable[[str], None]:
-    """Print a figure of README's table "Reliability"."""
+    """Print a figure of the table "Reliability" in docs/operations.md."""
 
     def printed(text: str) -> None:
         with capsys.disabled():

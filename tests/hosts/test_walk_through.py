@@ -54,7 +54,7 @@ def cli(own: DevServer) -> Iterator[Cli]:
 
 @pytest.fixture(scope="module")
 def registered(own: DevServer, plugin: Plugin) -> Plugin:
-    """Ours, registered by the commands of README."""
+    """Ours, registered by the commands of docs/install.md."""
     if plugin.kind == "builtin":
         pytest.skip("nothing to register: the builtin method stands in for ours")
     sha256 = install(own, plugin).sha256

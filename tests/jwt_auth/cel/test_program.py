@@ -73,7 +73,7 @@ CODES = {
     "refused": "refused",
 }
 
-# What we give instead, by decision: README's "CEL".
+# What we give instead, by decision: docs/differences.md.
 DIFFERENT: dict[tuple[str, ...], tuple[str, str]] = {
     # Never as the library's own "%s", which would lose digits.
     ("'%s'.format([{'a':1234567.0}])",): ("cel_evaluation", ""),

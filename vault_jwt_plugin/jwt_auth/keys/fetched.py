@@ -236,8 +236,16 @@ class RemoteKeys:
     def _failed(self, error: FetchError) -> None:
         # The keys stay until they are no longer trusted: logins outlive an outage of the issuer.
         self._remember(error)
-        fields = {"event": "keys_fetch_failed", "reason": error.code, "error": error.message}
-        _logger.warning("keys can't be fetched", extra={"fields": fields})
+        _logger.warning(
+            "keys can't be fetched",
+            extra={
+                "fields": {
+                    "event": "keys_fetch_failed",
+                    "reason": error.code,
+                    "error": error.message,
+                }
+            },
+        )
 
     def _remember(self, error: FetchError) -> None:
         self._last_error = error
