@@ -146,7 +146,7 @@ def test_calls_wait_for_the_servers_stream_limit():
         ("Break", StatusCode.UNKNOWN, "internal error"),
         ("BreakLater", StatusCode.UNKNOWN, "internal error"),
         ("Nothing", StatusCode.UNIMPLEMENTED, "unknown method Nothing for service t.T"),
-        ("Stream", StatusCode.INTERNAL, "a unary call is answered with one message, 0 came"),
+        ("Stream", StatusCode.INTERNAL, "a unary call got 0 messages instead of one"),
     ],
 )
 @pytest.mark.parametrize("size", [0, 100_000], ids=["small", "large"])
@@ -171,7 +171,7 @@ def test_a_second_answer_to_a_unary_call_is_refused():
         for count in (b"2", b"100000"):
             code, message = await failure(channel.unary("/t.T/Count", count, timeout_s=None))
             assert code is StatusCode.INTERNAL
-            assert message.startswith("a unary call is answered with one message, ")
+            assert message.startswith("a unary call got ")
 
     run(scenario)
 
@@ -187,7 +187,7 @@ def test_metadata():
 
 def test_metadata_that_is_not_allowed_sends_nothing():
     async def scenario(channel, _server):
-        with pytest.raises(ValueError, match="not a metadata name"):
+        with pytest.raises(ValueError, match="invalid metadata name"):
             await channel.unary("/t.T/Echo", b"", timeout_s=None, metadata=[("A", "b")])
 
     run(scenario)

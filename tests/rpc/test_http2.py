@@ -194,16 +194,16 @@ def test_any_split_gives_the_same(cuts):
         (frame(WINDOW, 0, 0, b""), SIZE, "WINDOW_UPDATE not of 4 bytes"),
         (frame(WINDOW, 0, 1, number(1)), PROTOCOL, "WINDOW_UPDATE on an idle stream"),
         (frame(WINDOW, 0, 0, number(2**31 - 1)), FLOW, "connection window over 2^31-1"),
-        (frame(CONTINUATION, END_HEADERS, 1), PROTOCOL, "CONTINUATION on its own"),
+        (frame(CONTINUATION, END_HEADERS, 1), PROTOCOL, "CONTINUATION without HEADERS"),
         (
             frame(HEADERS, 0, 1, block()) + frame(CONTINUATION, END_HEADERS, 3),
             ErrorCode.PROTOCOL_ERROR,
-            "frame amid a header block",
+            "frame inside a header block",
         ),
         (
             frame(HEADERS, 0, 1, block()) + frame(0xBE, 0, 1),
             ErrorCode.PROTOCOL_ERROR,
-            "frame amid a header block",
+            "frame inside a header block",
         ),
         (
             request(1, end=True) + request(1),
@@ -644,7 +644,7 @@ def test_what_comes_for_a_stream_that_we_reset_is_ignored():
 
 def test_sending_what_the_state_forbids_is_our_fault():
     server, _, stream = opened(INITIAL_WINDOW_SIZE=1)
-    with pytest.raises(LocalProtocolError, match="no stream can be opened here"):
+    with pytest.raises(LocalProtocolError, match="this connection can open no stream"):
         server.open_stream()
     server.send_response(stream, RESPONSE, b"ab", TRAILERS)
     with pytest.raises(LocalProtocolError, match="data after the end"):
@@ -655,7 +655,7 @@ def test_sending_what_the_state_forbids_is_our_fault():
         server.send_headers(stream, RESPONSE)
     client, _ = core(client=True)
     client.close()
-    with pytest.raises(LocalProtocolError, match="no stream can be opened here"):
+    with pytest.raises(LocalProtocolError, match="this connection can open no stream"):
         client.open_stream()
 
 

@@ -94,7 +94,7 @@ def test_an_end_amid_a_message():
     _, box = inbox()
     box.feed(b"\0\0")
     box.end()
-    with pytest.raises(rpc.RPCError, match="INTERNAL: the stream ended amid a message"):
+    with pytest.raises(rpc.RPCError, match="INTERNAL: the stream ended inside a message"):
         asyncio.run(box.receive())
 
 

@@ -7,7 +7,7 @@ from vault_jwt_plugin.rpc import Limits
 from vault_jwt_plugin.rpc._transport import Transport
 
 
-class Pumped:
+class User:
     """Has one thing to say, and notes how it ends."""
 
     def __init__(self):
@@ -34,15 +34,15 @@ class Pumped:
 def test_closing_with_a_last_word_for_a_peer_that_is_gone():
     async def scenario():
         ours, theirs = socket.socketpair()
-        pumped = Pumped()
+        user = User()
         transport = Transport(
-            ours, pumped, tls=None, server_side=True, server_hostname=None, limits=Limits()
+            ours, user, tls=None, server_side=True, server_hostname=None, limits=Limits()
         )
         transport.start()
         theirs.close()
-        pumped.out = b"goodbye"
+        user.out = b"goodbye"
         transport.close()
         transport.close()
-        assert pumped.ends == [BrokenPipeError]
+        assert user.ends == [BrokenPipeError]
 
     asyncio.run(scenario())
