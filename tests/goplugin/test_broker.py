@@ -226,7 +226,7 @@ def test_nobody_listens_there(listener):
         pytest.param(
             b"\xff\xff",
             logging.WARNING,
-            "the broker stream carried something that is no ConnInfo",
+            "the broker stream carried a message that is not a ConnInfo",
             id="malformed",
         ),
         pytest.param(
@@ -266,4 +266,4 @@ def test_announcements_are_limited(listener, caplog, monkeypatch):
             assert await hello(await broker.dial(1)) == b"hello"
 
     asyncio.run(go())
-    assert "announcement ignored: 2 wait for a dial already" in caplog.messages
+    assert "announcement ignored: 2 already wait for a dial" in caplog.messages

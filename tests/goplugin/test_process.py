@@ -403,7 +403,7 @@ def test_without_memory_it_ends(plugin):
     assert plugin.process.wait(GONE_S) == 1
     assert said == (
         b"[ERROR] the plugin is out of memory and ends; "
-        b"the server starts it anew when it is needed\n"
+        b"the server starts it again when it is needed\n"
     )
 
 

@@ -105,7 +105,7 @@ def test_nonsense_answers():
     async def go():
         channel = FailingChannel(None)
         for error in await every_storage_call(HostStorage(channel)):
-            assert error.message == "the host's answer is no message of its protocol"
+            assert error.message == "the host's answer is not a valid message"
         with pytest.raises(SystemViewError):
             await HostSystemView(channel).vault_version()
 

@@ -51,7 +51,7 @@ def warned(code="stored_role_broken", error="stored role: it is broken"):
 def held_back(code, count):
     return (
         "WARNING",
-        "more requests failed, not logged one by one",
+        "more requests failed and were not logged one by one",
         {"event": "requests_failed", "code": code, "count": count, "mount": "uuid-1"},
     )
 

@@ -322,7 +322,7 @@ def test_existence_check(path, found, exists):
                 "expected a whole number, got a string that is no number"
             ),
         ),
-        ("thing/a", "[1]", 1, "request body is no JSON object"),
+        ("thing/a", "[1]", 1, "request body is not a JSON object"),
     ],
 )
 def test_existence_check_errors(path, data, kind, text):

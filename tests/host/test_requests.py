@@ -435,7 +435,7 @@ def test_request_fields():
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        ("[]", "request body is no JSON object"),
+        ("[]", "request body is not a JSON object"),
         ('{"a":NaN}', "request body: NaN is no JSON"),
         ('{"a":' * 200, "request body: nested deeper than 128 levels"),
         ('{"a":1e999}', "request body: a number's power of ten is beyond 308"),

@@ -246,4 +246,4 @@ def _parse(reply: _Parser[_T_co], answer: bytes, failure: type[InternalError]) -
     try:
         return reply.FromString(answer)
     except DecodeError as error:
-        raise failure("the host's answer is no message of its protocol") from error
+        raise failure("the host's answer is not a valid message") from error

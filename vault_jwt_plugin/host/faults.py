@@ -70,7 +70,7 @@ class FaultLog:
 
     def _held_back(self, code: str, count: int) -> None:
         _logger.warning(
-            "more requests failed, not logged one by one",
+            "more requests failed and were not logged one by one",
             extra=event("requests_failed", code=code, count=count, mount=self._mount),
         )
 

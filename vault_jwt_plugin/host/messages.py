@@ -73,7 +73,7 @@ class AuthMessages:
             ValueError: `internal_data` is not the JSON text of an object, or of null.
         """
         if auth.internal_data and not isinstance(jsonutil.loads(auth.internal_data), dict | None):
-            raise ValueError("internal_data is no JSON object")
+            raise ValueError("internal_data is not a JSON object")
         return auth_from_pb(auth)
 
 

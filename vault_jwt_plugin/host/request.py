@@ -152,5 +152,5 @@ def _decode(text: str, max_chars: int) -> Mapping[str, Any]:
     if data is None:
         return _NO_DATA
     if not isinstance(data, dict):
-        raise RequestDataError("request body is no JSON object")
+        raise RequestDataError("request body is not a JSON object")
     return data

@@ -175,7 +175,7 @@ def _check_data(data: Any, *, has_auth: bool) -> None:
         if has_auth:
             raise ResponseError("an error response carries no auth")
         if not isinstance(data["error"], str):
-            raise ResponseError("`error` in a response's data is no text")
+            raise ResponseError("`error` in a response's data is not a string")
     if "http_status_code" in data:
         raise ResponseError("`http_status_code` in a response's data: use RawResponse")
 
