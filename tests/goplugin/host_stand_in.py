@@ -139,7 +139,7 @@ class StartedPlugin:
         return self.identity.context(self.certificate_der, server=True)
 
     def wait_gone(self, timeout_s: float) -> float:
-        """Wait like a host for the process and the end of both pipes; return the seconds it took."""
+        """Wait like a host for the process and the end of both pipes; return the seconds taken."""
         started = time.monotonic()
         for stream in (self.process.stdout, self.process.stderr):
             rest(stream, timeout_s - (time.monotonic() - started))

@@ -480,7 +480,7 @@ def test_windows_are_given_back_as_content_is_consumed():
         given[stream_id] += int.from_bytes(payload, "big")
     assert 400_000 - 65535 < given[1] <= 400_000
     assert 400_000 - 100_000 < given[0] <= 400_000
-    # At half a window each, not for every frame.
+    # One for each half of the window, not for every frame.
     assert len(updates) <= 20
 
 

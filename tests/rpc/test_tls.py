@@ -174,7 +174,7 @@ def test_our_goodbye_is_a_close_notify():
         reading = asyncio.ensure_future(asyncio.to_thread(read))
         await asyncio.to_thread(greeted.wait, 10)
         await server.shutdown(0.1)
-        # Without it the reader gets an SSLEOFError.
+        # Without a close_notify the reader gets an SSLEOFError.
         await reading
 
     run(scenario, context(P256, P521, server=True))
