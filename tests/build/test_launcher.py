@@ -1,4 +1,4 @@
-"""What a start that cannot unpack says: README quotes these lines, hosts log them as errors."""
+"""The messages of a start that cannot unpack: README quotes them, and hosts log them as errors."""
 
 import errno
 import os
