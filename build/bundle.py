@@ -1,18 +1,18 @@
-"""The folder that the launcher unpacked, seen from inside: complete it, hold it, sweep beside it.
+"""Complete the folder that the launcher unpacked, lock it, and remove dead ones beside it.
 
-Complete it: the launcher's archive is not compressed, since it would unpack all of it with xz, in a
-second. A library that compresses well and is needed only by Python code lies in it as `NAME.z`, and
-costs milliseconds.
+The launcher's archive is not compressed, because the launcher would unpack all of it with xz, which
+takes a second. A library that compresses well and is needed only by Python code is stored as
+`NAME.z`, and unpacking it takes milliseconds.
 
 The launcher (staticx's) makes `staticx-XXXXXX` in $TMPDIR, mode 0700, and removes it when the
-program has ended. Two things it leaves undone:
+program has ended. It leaves two things undone:
 
-- While a server runs for months, cleaners of /tmp (systemd-tmpfiles: 10 days) would take the folder
-  away from under it, and the first key fetch after that would find no HTTP library. They leave a
-  folder alone that somebody holds with flock(2).
-- A launcher that fails while it unpacks (disk full), or is killed there, leaves its folder behind.
-  The next start removes those. That nobody holds the lock tells a dead folder from a living one; in
-  its first minute a living one may not have been locked yet.
+- While a server runs for months, cleaners of /tmp (systemd-tmpfiles: 10 days) would remove the
+  folder, and the next key fetch would find no HTTP library. They spare a folder that somebody holds
+  with flock(2).
+- A launcher that fails while it unpacks (because the disk is full), or is killed then, leaves its
+  folder behind. The next start removes such folders. A dead folder is one whose lock nobody holds;
+  in its first minute a folder in use may not be locked yet.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARKER = ".vault-jwt-plugin"
-"""An empty file, the first in the archive: it tells our folders from other programs'."""
+"""An empty file, the first in the archive, which distinguishes our folders from other programs'."""
 
 PREFIX = "staticx-"
 PACKED = ".z"
@@ -46,7 +46,7 @@ def complete(folder: Path) -> None:
     """Unpack the compressed files in `folder`.
 
     Raises:
-        OSError: no space is left.
+        OSError: there is no space left.
     """
     for packed in folder.glob(f"*{PACKED}"):
         file = packed.with_name(packed.name.removesuffix(PACKED))
@@ -58,7 +58,7 @@ def hold(folder: Path) -> int | None:
     """Lock `folder` for as long as this process lives.
 
     Returns:
-        The open descriptor, which the end of the process closes; None when the file system has no
+        The open descriptor, which the end of the process closes; None if the file system has no
         locks.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -74,13 +74,13 @@ def sweep(parent: Path, now: float) -> None:
     """Remove the folders in `parent` that dead launchers of this program left to this user.
 
     Args:
-        parent: the folder for temporary files; others may write there too.
+        parent: the folder for temporary files; other programs may write there too.
         now: seconds since the epoch.
     """
     for folder in parent.glob(f"{PREFIX}*"):
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:  # Another user's, gone meanwhile, or a link that somebody laid.
+        except OSError:  # Another user's, just gone, or a link that somebody planted.
             continue
         try:
             if _is_dead(descriptor, now):
@@ -102,9 +102,9 @@ def _is_dead(descriptor: int, now: float) -> bool:
 
 
 def settle(folder: Path) -> None:
-    """Complete and hold the folder that this program runs from, and sweep beside it.
+    """Complete and lock the folder that this program runs from, and remove dead ones beside it.
 
-    Nothing when it is not the launcher's: PyInstaller's folder run as it is.
+    This does nothing if the folder is not the launcher's: PyInstaller's folder also runs by itself.
     """
     if not folder.name.startswith(PREFIX):
         return
@@ -112,6 +112,6 @@ def settle(folder: Path) -> None:
         complete(folder)
     except OSError as error:
         sys.exit(f"[ERROR] vault-jwt-plugin: cannot unpack into {folder}: {error.strerror}")
-    # No lock, no sweep: what cannot be held cannot be told from what is dead.
+    # Without a lock, folders in use cannot be told from dead ones.
     if hold(folder) is not None:
         sweep(folder.parent, time.time())

@@ -1,8 +1,8 @@
-"""The bundle tests itself: every library that the program imports late is there and works.
+"""Check the bundle from inside: every library that the program imports late is there and works.
 
-A second program over the same modules and libraries, run by scripts/build on what it has just made
-and by tests/build inside a chroot. It is no part of the binary. What it imports, PyInstaller finds
-by reading it: a library that our code only names at run time belongs here.
+This is a second program over the same modules and libraries. scripts/build runs it on what it has
+just made, and tests/build runs it in a chroot. It is not part of the binary. PyInstaller finds what
+it imports by reading it, so a library that our code names only at run time belongs here.
 
 usage: check                  import every module, use each library once, print the findings (JSON)
        check URL CA_FILE      ... and fetch URL, trusting the certificates in CA_FILE

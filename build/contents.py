@@ -1,6 +1,7 @@
-"""What the one file is made of: locked distributions, the interpreter, the machine's libraries.
+"""Find what the one file contains: distributions, the interpreter, the machine's libraries.
 
-Read by build/sbom.py and build/licenses.py, inside the build's environment. Standard library only.
+build/sbom.py and build/licenses.py read it, inside the build's environment. It uses only the
+standard library.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ RUNTIME_LOCK = REPO / "requirements" / "runtime.txt"
 BUILD_LOCK = REPO / "requirements" / "build.txt"
 
 LAUNCHERS = ("pyinstaller", "staticx")
-"""Distributions of the build whose own start programs go into the file."""
+"""The build's distributions whose own start programs go into the file."""
 
 _PROJECTS = {
     "ld-linux": "glibc",
@@ -47,7 +48,7 @@ _PROJECTS = {
     "libuuid": "util-linux",
     "libz": "zlib",
 }
-"""Project by the name of its library, up to `.so` and version."""
+"""The project by the name of its library, up to `.so` and version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +56,9 @@ class Locked:
     """One line of a lock file.
 
     Attributes:
-        name: of the distribution, normalised.
-        version: exactly this.
-        marker: where it is needed (PEP 508); empty = everywhere.
+        name: the distribution's name, normalised.
+        version: the exact version.
+        marker: where it is needed (PEP 508); empty means everywhere.
         sha256: of every file that may be installed for it, hexadecimal, in the lock's order.
     """
 
@@ -69,12 +70,12 @@ class Locked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """A C library of the build machine, as it lies in the file.
+    """A C library of the build machine, as it is in the file.
 
     Attributes:
-        name: of the file.
-        sha256: of the file, stripped as it is, hexadecimal.
-        source: where the machine has it; None = not known.
+        name: the file's name.
+        sha256: of the stripped file, hexadecimal.
+        source: the library's path on the machine; None if unknown.
     """
 
     name: str
@@ -84,11 +85,10 @@ class Library:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """The machine's package that a library is from (Debian and its kin).
+    """The machine's package that a library comes from (Debian and its relatives).
 
     Attributes:
-        name, version: as the package manager says.
-        architecture: the same.
+        name, version, architecture: as the package manager gives them.
     """
 
     name: str
@@ -101,9 +101,9 @@ class Project:
     """One upstream project's libraries.
 
     Attributes:
-        name: of the project, or of the file when that is all that is known.
-        version: upstream's; empty = not known.
-        packages: that they came in; empty where no package manager knows them.
+        name: the project's name, or the file's if nothing else is known.
+        version: upstream's; empty if unknown.
+        packages: the packages that contain them; empty if no package manager knows them.
         libraries: sorted by name.
     """
 
@@ -114,11 +114,11 @@ class Project:
 
 
 class LockError(ValueError):
-    """A lock file that is not as scripts/lock writes it; the text says where."""
+    """A lock file that scripts/lock would not write; the text says where."""
 
 
 def normalised(name: str) -> str:
-    """A distribution's name in the one form that indexes use (PEP 503)."""
+    """Return a distribution's name in the form that indexes use (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -126,7 +126,7 @@ def read_lock(text: str) -> list[Locked]:
     """Read a lock file.
 
     Raises:
-        LockError: a line is no `name==version` with SHA-256 hashes.
+        LockError: a line is not `name==version` with SHA-256 hashes.
     """
     found = []
     joined = text.replace("\\\n", " ")
@@ -148,14 +148,14 @@ def read_lock(text: str) -> list[Locked]:
 
 
 def distributions() -> list[Locked]:
-    """What the lock files say is in the file: the run-time dependencies, then the launchers."""
+    """List the locked distributions in the file: the run-time dependencies, then the launchers."""
     runtime = read_lock(RUNTIME_LOCK.read_text(encoding="utf-8"))
     build = read_lock(BUILD_LOCK.read_text(encoding="utf-8"))
     return runtime + [each for each in build if each.name in LAUNCHERS]
 
 
 def installed(locked: Locked) -> metadata.Distribution | None:
-    """The distribution in the environment that runs this; None when its marker left it out.
+    """Return the distribution in this environment; None if its marker left it out.
 
     Raises:
         LockError: another version is installed.
@@ -170,7 +170,7 @@ def installed(locked: Locked) -> metadata.Distribution | None:
 
 
 def licence_name(found: metadata.Distribution) -> tuple[str, bool]:
-    """What a distribution says its licence is, and whether that is an SPDX expression."""
+    """Return a distribution's licence, and whether that is an SPDX expression."""
     expression = found.metadata["License-Expression"]
     if expression:
         return expression, True
@@ -183,7 +183,7 @@ def licence_name(found: metadata.Distribution) -> tuple[str, bool]:
 
 
 def wheel_contents(found: metadata.Distribution) -> list[dict[str, object]]:
-    """What a distribution's own bills of materials list (PEP 770, CycloneDX), by name."""
+    """Return what a distribution's own bills of materials list (PEP 770, CycloneDX), by name."""
     listed = []
     for file in found.files or ():
         if ".dist-info/sboms/" in str(file) and file.suffix == ".json":
@@ -194,7 +194,7 @@ def wheel_contents(found: metadata.Distribution) -> list[dict[str, object]]:
 
 
 def read_libraries(manifest: Path, sources: Path) -> list[Library]:
-    """The machine's libraries in the file.
+    """List the machine's libraries in the file.
 
     Args:
         manifest: what build/onefile.py wrote.
@@ -215,7 +215,7 @@ def read_libraries(manifest: Path, sources: Path) -> list[Library]:
 
 
 def projects(libraries: list[Library]) -> list[Project]:
-    """The libraries by upstream project, with versions as far as they are known."""
+    """Group the libraries by upstream project, with versions where they are known."""
     versions = {
         "cpython": platform.python_version(),
         "glibc": platform.libc_ver()[1],
@@ -244,10 +244,10 @@ def _packages(libraries: list[Library]) -> tuple[Package, ...]:
 
 
 def package_of(file: Path) -> Package | None:
-    """The Debian package that a file is from; None where there is none, or no dpkg."""
+    """Return the Debian package that a file comes from; None if there is none, or no dpkg."""
     resolved = file.resolve()
     candidates = {file, resolved}
-    # Where /lib is a link to /usr/lib, packages know a file by the one or by the other.
+    # If /lib is a link to /usr/lib, packages know a file by one path or the other.
     for path in (file, resolved):
         text = str(path)
         candidates.add(

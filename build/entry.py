@@ -1,4 +1,4 @@
-"""What the one-file binary runs: PyInstaller wants a script, ours is the package's `main`."""
+"""Run the program: PyInstaller wants a script, but ours is the package's `main`."""
 
 import sys
 

@@ -2,9 +2,9 @@
 
 usage: licenses.py MANIFEST SOURCES OUTPUT
 
-From the metadata of the installed distributions, Python's own licence, and what the build machine's
-packages say of its libraries. What has no text there is listed with what is known of it. The same
-file on the same machine gives the same text.
+The texts come from the metadata of the installed distributions, Python's own licence, and the
+packages of the build machine's libraries. Whatever has no text there is listed with what is known
+about it. The same file on the same machine gives the same text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 DOCUMENTATION = Path("/usr/share/doc")
-"""Where Debian and its kin keep a package's copyright file."""
+"""The folder where Debian and its relatives keep each package's copyright file."""
 
 _HEAD = """\
 vault-jwt-plugin {version}: licences of the software that the file holds beside its own
@@ -33,7 +33,7 @@ _RULE = "=" * 80
 
 
 def licence_files(found: Distribution) -> Iterator[tuple[str, str]]:
-    """Name and text of each licence file of a distribution."""
+    """Yield name and text of each licence file of a distribution."""
     for file in sorted(found.files or (), key=str):
         parts = file.parts
         if len(parts) < 2 or not parts[0].endswith(".dist-info"):
@@ -44,7 +44,7 @@ def licence_files(found: Distribution) -> Iterator[tuple[str, str]]:
 
 
 def of_distribution(locked: contents.Locked, found: Distribution) -> str:
-    """One distribution's section."""
+    """Return one distribution's section."""
     texts = [f"[{name}]\n\n{text.strip()}" for name, text in licence_files(found)]
     inside = [
         f"  {each['name']} {each.get('version', '')}{_named(each)}"
@@ -68,7 +68,7 @@ def _named(component: dict[str, object]) -> str:
 
 
 def of_python() -> str:
-    """The interpreter's section."""
+    """Return the interpreter's section."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     candidates = (
         Path(sysconfig.get_path("stdlib"), "LICENSE.txt"),
@@ -80,7 +80,7 @@ def of_python() -> str:
 
 
 def of_project(project: contents.Project) -> str:
-    """The section of one C project's libraries."""
+    """Return the section of one C project's libraries."""
     files = [DOCUMENTATION / each.name / "copyright" for each in project.packages]
     texts = [
         each.read_text(encoding="utf-8", errors="replace").strip()
@@ -90,7 +90,7 @@ def of_project(project: contents.Project) -> str:
     names = ", ".join(each.name for each in project.libraries)
     packages = ", ".join(f"{each.name} {each.version}" for each in project.packages)
     origin = f"from {packages}" if packages else "of the build machine"
-    # Several packages of one source say the same.
+    # Several packages of one source have the same text.
     unique = list(dict.fromkeys(texts))
     return _section(f"{project.name} {project.version}".strip(), f"{names}, {origin}", unique)
 
@@ -101,7 +101,7 @@ def _section(title: str, note: str, texts: list[str]) -> str:
 
 
 def document(version: str, libraries: list[contents.Library]) -> str:
-    """The whole text."""
+    """Return the whole text."""
     sections = [
         of_distribution(locked, found)
         for locked in contents.distributions()

@@ -1,14 +1,15 @@
-"""Make one file of the program's folder: every library of the machine inside, down to the libc.
+"""Turn the program's folder into one file that contains every library, down to the libc.
 
 usage: onefile.py FOLDER PROGRAM OUTPUT [LEFT_OUT ...]
 
-OUTPUT.libraries.json then lists the machine's libraries in it: name, digest, and where it had them.
+OUTPUT.libraries.json then lists the machine's libraries in it: name, digest, and original path.
 
 The official Vault and OpenBao images are Alpine (musl), and a glibc program finds no loader there.
 So the file is a static launcher (staticx's) followed by a tar archive: the folder that PyInstaller
-made, glibc with its loader, and a small library that keeps name resolution to glibc's own `files`
-and `dns`. At each start the launcher unpacks the archive into $TMPDIR (else /tmp), points the
-program's interpreter and run path there, runs it as its only child, forwards SIGINT and SIGTERM,
+made, glibc with its loader, and a small library that restricts name resolution to glibc's own
+`files` and `dns`. At each start the launcher unpacks the archive into $TMPDIR (else /tmp), points
+the program's interpreter and run path there, runs it as its only child, forwards SIGINT and
+SIGTERM,
 waits, and removes the folder.
 
 staticx's own command does this for a single executable. Its building blocks are used here instead
@@ -40,19 +41,20 @@ from staticx.assets import locate_asset
 
 NSSFIX = "libnssfix.so"
 """staticx's library. Without it the bundled glibc would obey the machine's nsswitch.conf and load
-that machine's NSS modules, made for another glibc or not there at all."""
+that machine's NSS modules, which are made for another glibc or missing.
+"""
 
 CXX_LIBRARY = "libstdc++.so.6"
 CEL_LIBRARY = "cel_expr_python.cel.so"
 LATE = ".late.gz"
-"""Ends the name of what jwt_auth/cel/library.py unpacks when a CEL role first needs it."""
+"""The suffix of what jwt_auth/cel/library.py unpacks when a CEL role first needs it."""
 
 COMPRESSED = "libcrypto.so.3"
-"""Nothing needs it before the program completes its folder: 5 MB, 3 less for 15 ms of a start."""
+"""Needed only after the program has completed its folder: saves 3 of 5 MB, for 15 ms a start."""
 
 
 def elf_files(folder: Path) -> list[Path]:
-    """The dynamic ELF files below `folder`, sorted."""
+    """Return the dynamic ELF files below `folder`, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return [path for path in files if elf.is_dynamic_elf(path)]
 
@@ -66,10 +68,10 @@ def copy_asset(name: str, target: Path) -> None:
 
 
 def add_machine_libraries(folder: Path) -> dict[str, str]:
-    """Copy what the folder's files link to and PyInstaller leaves to the machine: glibc.
+    """Copy the libraries that the folder's files link to and PyInstaller leaves out: glibc.
 
     Returns:
-        Where the machine has each, by name.
+        Their paths on the machine, by name.
     """
     missing: dict[str, str] = {}
     for binary in elf_files(folder):
@@ -82,7 +84,7 @@ def add_machine_libraries(folder: Path) -> dict[str, str]:
 
 
 def list_libraries(folder: Path, sources: dict[str, str]) -> list[dict[str, str | None]]:
-    """The machine's libraries in the folder, as they are there; build/sbom.py reads it."""
+    """List the machine's libraries in the folder as they are there, for build/sbom.py."""
     libraries = [
         path
         for path in elf_files(folder)
@@ -99,22 +101,22 @@ def list_libraries(folder: Path, sources: dict[str, str]) -> list[dict[str, str 
 
 
 def needed_libraries(binary: Path) -> list[str]:
-    """The libraries that `binary` is linked to, by file name."""
+    """Return the file names of the libraries that `binary` is linked to."""
     with elf.open_elf(binary) as opened:
         return [tag.needed for tag in opened.get_dynamic_segment().iter_tags("DT_NEEDED")]
 
 
 def versioned_libraries(binary: Path) -> list[str]:
-    """The libraries of which `binary` uses a versioned symbol, by file name."""
+    """Return the file names of the libraries of which `binary` uses a versioned symbol."""
     with elf.open_elf(binary) as opened:
         section = opened.get_single_section(GNUVerNeedSection)
         return [library.name for library, _ in section.iter_versions()] if section else []
 
 
 def drop_unused_cxx(folder: Path) -> None:
-    """Unlink the C++ library (2 MB) from the binaries that use nothing of it: protobuf's wheel.
+    """Unlink the C++ library (2 MB) from binaries that use nothing of it, such as protobuf's.
 
-    Every symbol of that library is versioned, so a user of any names it in its table of versions.
+    Every symbol of that library is versioned, so every user names it in its table of versions.
     """
     users = [path for path in elf_files(folder) if CXX_LIBRARY in needed_libraries(path)]
     for binary in users:
@@ -127,14 +129,14 @@ def drop_unused_cxx(folder: Path) -> None:
 def pack_late(folder: Path) -> None:
     """Compress the CEL library, which is unpacked when a CEL role first needs it."""
     library = folder / CEL_LIBRARY
-    # No time inside, so that the same library gives the same bytes.
+    # No time is stored, so that the same library gives the same bytes.
     packed = gzip.compress(library.read_bytes(), mtime=0)
     library.with_name(library.name + LATE).write_bytes(packed)
     library.unlink()
 
 
 def slim(binary: Path) -> None:
-    """Strip `binary` and take its run path away, so that only the program's own one counts.
+    """Strip `binary` and remove its run path, so that only the program's own one counts.
 
     Strip comes first: it can damage a file whose headers patchelf has moved.
     """
@@ -158,24 +160,24 @@ def prepare_program(program: Path) -> str:
         interpreter="i" * constants.MAX_INTERP_LEN,
         rpath="r" * constants.MAX_RPATH_LEN,
         force_rpath=True,
-        # The machine's library folders hold the libraries of another glibc, or of musl.
+        # The machine's library folders contain libraries of another glibc, or of musl.
         no_default_lib=True,
     )
     return loader
 
 
 def write_archive(folder: Path, program: str, loader: str, archive: Path, timestamp: int) -> None:
-    """Write the tar archive that the launcher unpacks: sorted, one time, one owner."""
+    """Write the tar archive that the launcher unpacks: sorted, with one time and one owner."""
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.uid = info.gid = 0
         info.uname = info.gname = ""
         info.mtime = timestamp
-        # The launcher writes into the program. All is below a folder of mode 0700.
+        # The launcher writes into the program. Everything is below a folder of mode 0700.
         info.mode = 0o700 if info.name in {program, loader} else 0o600
         return info
 
-    # GNU's older format: the launcher's reader knows no other.
+    # GNU's older format, because the launcher reads no other.
     with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
         for path in sorted(folder.rglob("*")):
             if not path.is_dir():
@@ -198,9 +200,9 @@ def make_one_file(
 
     Args:
         folder: PyInstaller's one-folder build; not changed.
-        program: file name of the program in it.
+        program: the program's file name in it.
         output: written with mode 0755.
-        left_out: names in the folder that the copy does without, such as other programs.
+        left_out: names in the folder that are not copied, such as other programs.
         timestamp: modification time of everything unpacked, seconds since the epoch.
     """
     with tempfile.TemporaryDirectory() as scratch:
@@ -209,7 +211,7 @@ def make_one_file(
         copy_asset(NSSFIX, tree / NSSFIX)
         drop_unused_cxx(tree)
         sources = add_machine_libraries(tree)
-        # PyInstaller's start program, which holds the modules, comes stripped.
+        # PyInstaller's start program, which contains the modules, is already stripped.
         for binary in elf_files(tree):
             if binary != tree / program:
                 slim(binary)

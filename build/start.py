@@ -1,4 +1,4 @@
-"""Runs before each program's own script: a PyInstaller run-time hook."""
+"""Run before each program's own script, as a PyInstaller run-time hook."""
 
 import sys
 from pathlib import Path

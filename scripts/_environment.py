@@ -1,13 +1,13 @@
-"""Virtual environments made from hashed lock files; `.venv`, which this checkout's scripts run in.
+"""Make virtual environments from hashed lock files, such as the `.venv` that these scripts run in.
 
-Standard library only, and no syntax newer than Python 3.7, so that an old interpreter is told what
-is missing instead of failing on a line of code. A script begins with::
+This uses only the standard library and no syntax newer than Python 3.7, so that an old interpreter
+says what is missing instead of failing on a line of code. A script begins with::
 
     import _environment
 
     _environment.enter()
 
-which makes the environment when its lock file changed, and runs the script again inside it.
+which makes the environment if its lock file changed, and runs the script again inside it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EnvironmentUnavailableError(Exception):
 
 
 def cache_folder() -> Path:
-    """The folder for what is made once per machine: $XDG_CACHE_HOME or ~/.cache, then our name."""
+    """Return our folder in $XDG_CACHE_HOME or ~/.cache, for what is made once per machine."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "vault-jwt-plugin"
 
@@ -47,8 +47,9 @@ def cache_folder() -> Path:
 def machine_lock(name: str) -> Iterator[None]:
     """Hold the machine-wide lock `name` (a file in the cache folder) while the body runs.
 
-    It makes what is made once per machine or checkout safe when two scripts start together. The
-    kernel drops it with the process, however that ends.
+    It protects what is made once per machine or checkout when two scripts start together. The
+    kernel
+    releases it with the process, however that ends.
     """
     folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,13 +63,13 @@ def machine_lock(name: str) -> Iterator[None]:
 
 
 def fingerprint(lock: Path) -> str:
-    """What an environment depends on: the lock file's bytes and the interpreter's version."""
+    """Return what an environment depends on: the lock file and the interpreter's version."""
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     return f"sha256 {digest}, Python {sys.version_info[0]}.{sys.version_info[1]}\n"
 
 
 def is_current(folder: Path, lock: Path) -> bool:
-    """Whether the environment was made, to the end, from the lock file as it now is."""
+    """Return whether the environment was completed from the lock file as it is now."""
     try:
         made_from = (folder / STAMP).read_text()
         return made_from == fingerprint(lock) and (folder / "bin" / "python").exists()
@@ -77,14 +78,14 @@ def is_current(folder: Path, lock: Path) -> bool:
 
 
 def make(folder: Path, lock: Path) -> None:
-    """Make an environment anew from a lock file.
+    """Make an environment from scratch from a lock file.
 
     Args:
-        folder: Of the environment; what is there goes.
-        lock: A requirements file with hashes.
+        folder: the environment's folder; its old contents are removed.
+        lock: a requirements file with hashes.
 
     Raises:
-        EnvironmentUnavailableError: The interpreter has no `venv`, or an installation failed.
+        EnvironmentUnavailableError: the interpreter has no `venv`, or an installation failed.
     """
     name = os.path.relpath(lock, REPO)
     print(f"making {os.path.relpath(folder, REPO)} from {name}", file=sys.stderr)
@@ -105,23 +106,23 @@ def make(folder: Path, lock: Path) -> None:
             f"pip could not install {name}; its message is above. It needs the "
             "package index that pip is configured for (PIP_INDEX_URL, pip.conf)."
         )
-    # Last: an environment without it is an unfinished one, and is made anew next time.
+    # Written last: an environment without it is incomplete and is made again next time.
     (folder / STAMP).write_text(fingerprint(lock))
 
 
 def _newer_python() -> str | None:
-    """The path of a Python that is new enough, from PATH, or None."""
+    """Return the path of a Python on PATH that is new enough, or None."""
     found = (shutil.which(f"python3.{minor}") for minor in (14, 13, 12, 11))
     return next(filter(None, found), None)
 
 
 def _run_again(python: str) -> None:
-    """Become the calling script, run by another interpreter."""
+    """Replace this process by the calling script, run by another interpreter."""
     os.execv(python, [python, str(Path(sys.argv[0]).resolve()), *sys.argv[1:]])
 
 
 def enter() -> None:
-    """Return inside the environment: make it if need be, and run the calling script again in it."""
+    """Return inside the environment: make it if needed, and run the calling script again in it."""
     if sys.version_info < OLDEST:
         found = _newer_python()
         if found is None:
@@ -134,8 +135,9 @@ def enter() -> None:
         if is_current(VENV, LOCK):
             sys.path.insert(0, str(REPO))
             return
-        # The lock file changed: leave by way of the interpreter that made this environment, since
-        # no process can replace the environment it runs in.
+        # The lock file changed. Use the interpreter that made this environment, since no process
+        # can replace
+        # the environment it runs in.
         _run_again(getattr(sys, "_base_executable", sys.executable))
     try:
         with machine_lock("venv-" + hashlib.sha256(str(REPO).encode()).hexdigest()[:16]):

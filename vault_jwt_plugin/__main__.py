@@ -1,4 +1,4 @@
-"""The binary's entry: started by a host it serves, started by hand it explains itself."""
+"""The program's entry point: it serves the host that started it, or explains itself to a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the JWT auth method's program.
 
     Args:
-        argv: the arguments after the program's name; None = those of the process.
+        argv: the arguments after the program's name; None means those of the process.
 
     Returns:
         The exit status.
@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _jwt_backend(context: BackendContext) -> Backend:
-    # Here and not above: the method brings the JOSE and HTTP libraries, which a start, a probe and
-    # --help need not wait for.
+    # Imported here because the method imports the JOSE and HTTP libraries, and a start, a probe and
+    # --help need not wait for them.
     from vault_jwt_plugin.host.messages import AuthMessages
     from vault_jwt_plugin.jwt_auth.backend import factory
 

@@ -1,4 +1,4 @@
-"""The one place that names the version."""
+"""The only place that names the version."""
 
 VERSION = "0.1.0"
-"""Semantic version, without `v`. Reported to hosts as `vX.Y.Z`, the form that both accept."""
+"""Semantic version, without `v`. Hosts get `vX.Y.Z`, the form that both accept."""

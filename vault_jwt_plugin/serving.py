@@ -1,4 +1,4 @@
-"""A backend and a host, wired: what a plugin's author calls from `main`."""
+"""The `serve` function that a plugin's author calls from `main`; it connects backend and host."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ def serve(
     """Serve the backends that `factory` makes until the host ends the process.
 
     Args:
-        factory: makes the backend of one mount, in its Setup.
+        factory: makes the backend of one mount during its Setup.
         version: canonical semantic version with `v`, as hosts and people see it: `v0.1.0`.
         name: the command, as people see it.
         plugin_name: the usual name in a host's catalog.
-        summary: what the program is, a noun phrase, for people.
-        argv: the arguments after the program's name; None = those of the process.
+        summary: what the program is, a noun phrase for people.
+        argv: the arguments after the program's name; None means those of the process.
 
     Returns:
-        The exit status when no host started the program; otherwise it does not return.
+        The exit status, if no host started the program; otherwise this does not return.
     """
 
     def make_plugin() -> goplugin.Plugin:
-        # Here and not above: a person who asks for --version, and a host that asks whether this is
-        # a database plugin, need not wait for protobuf.
+        # Imported here because a person who asks for --version, and a host that asks whether this
+        # is a
+        # database plugin, need not wait for protobuf.
         from vault_jwt_plugin.host import BackendPlugin
 
         return BackendPlugin(factory, version=version)

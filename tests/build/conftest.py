@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def binary() -> Path:
-    """The built plugin."""
+    """Return the built plugin."""
     return _built(BINARY)
 
 
 @pytest.fixture(scope="session")
 def check() -> Path:
-    """The bundle's check of itself, as one file like the plugin."""
+    """Return the bundle's check of itself, as one file like the plugin."""
     return _built(CHECK)
 
 
@@ -35,7 +35,7 @@ def _built(path: Path) -> Path:
 
 @pytest.fixture
 def tmpdir() -> Iterator[Path]:
-    """A TMPDIR that everybody may use: what is there at the end was left behind."""
+    """Make a TMPDIR that everybody may use; whatever is in it at the end was left behind."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o1777)
         yield Path(folder)

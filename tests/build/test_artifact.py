@@ -1,4 +1,4 @@
-"""The file itself: name, mode, size, checksum, and that nothing of the build machine is needed."""
+"""The file itself: name, mode, size, checksum, and that it needs nothing from the build machine."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ MAX_BYTES_WITHOUT_CEL = 35_000_000
 
 
 def dynamic_tags(path):
-    """The dynamic section as (tag, text or None) pairs; None when the file has none."""
+    """Return the dynamic section as (tag, string or None) pairs; None if the file has none."""
     with path.open("rb") as stream:
         if stream.read(4) != b"\x7fELF":
             return None
@@ -35,7 +35,7 @@ def dynamic_tags(path):
 
 @pytest.fixture(scope="module")
 def members(binary, tmp_path_factory):
-    """The folder that the launcher unpacks and the program completes."""
+    """Return the folder that the launcher unpacks and the program completes."""
     folder = tmp_path_factory.mktemp("members")
     with binary.open("rb") as stream:
         section = elffile.ELFFile(stream).get_section_by_name(".staticx.archive")
@@ -47,7 +47,7 @@ def members(binary, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def libraries(members):
-    """Its dynamic ELF files by name."""
+    """Return its dynamic ELF files by name."""
     files = (path for path in members.rglob("*") if path.is_file() and not path.is_symlink())
     return {path.name: tags for path in files if (tags := dynamic_tags(path)) is not None}
 
@@ -75,7 +75,7 @@ def test_the_launcher_is_static(binary):
 
 
 def test_every_library_is_inside(libraries):
-    """Else a musl machine has none, and a glibc machine another one."""
+    """Check this because a musl machine has none of them, and a glibc machine has others."""
     needed = {text for tags in libraries.values() for tag, text in tags if tag == "DT_NEEDED"}
     assert needed
     assert needed <= set(libraries)

@@ -1,4 +1,4 @@
-"""The folder that the launcher unpacked: held while we run, swept when its process is dead."""
+"""The folder that the launcher unpacked: locked while the program runs, swept after its death."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ LATER = 61.0
 
 @pytest.fixture
 def dead(tmp_path):
-    """A folder that a launcher of ours left behind."""
+    """Make a folder that a launcher of ours left behind."""
     folder = tmp_path / "staticx-aAbBcC"
     folder.mkdir()
     (folder / bundle.MARKER).touch()
@@ -47,7 +47,7 @@ def test_a_held_folder_stays(dead):
 def test_cleaners_of_tmp_see_the_lock(dead):
     descriptor = bundle.hold(dead)
     try:
-        # What systemd-tmpfiles tries before it looks into a folder.
+        # systemd-tmpfiles tries this before it looks into a folder.
         busy = subprocess.run(["flock", "--nonblock", "--exclusive", dead, "true"], check=False)
         assert busy.returncode == 1
     finally:

@@ -1,4 +1,4 @@
-"""A root that holds nothing but the file, /proc and /tmp: no libc, no loader, no /dev, no /etc."""
+"""A root that contains only the file, /proc and /tmp: no libc, no loader, no /dev, no /etc."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from tests.hosts.issuer import Authority, Issuer
 
 pytestmark = [pytest.mark.build, pytest.mark.usefixtures("root")]
 
-# A mount namespace of its own: the mount goes with the process, however that ends.
+# In a mount namespace of its own the mount goes away with the process, however that ends.
 INSIDE = [
     "unshare",
     "--mount",
@@ -33,7 +33,7 @@ NAMESERVER = "127.0.0.153"
 
 @pytest.fixture
 def jail(tmp_path):
-    """The folder that becomes the root."""
+    """Make the folder that becomes the root."""
     folder = tmp_path / "root"
     (folder / "proc").mkdir(parents=True)
     (folder / "tmp").mkdir()
@@ -69,7 +69,7 @@ def test_every_late_import(check, jail):
 
 @contextlib.contextmanager
 def nameserver():
-    """Answers every question for an IPv4 address with 127.0.0.1 (RFC 1035 4.1)."""
+    """Answer every question for an IPv4 address with 127.0.0.1 (RFC 1035 4.1)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind((NAMESERVER, 53))
 
@@ -99,7 +99,7 @@ def test_fetches_over_https_by_host_name(check, jail, source):
     command = put(check, jail)
     etc = jail / "etc"
     (etc / "ssl").mkdir(parents=True)
-    # Modules that this root does not have: the bundled libc must not ask for them.
+    # This root does not have these modules, and the bundled libc must not ask for them.
     (etc / "nsswitch.conf").write_text("hosts: mymachines resolve myhostname\n")
     (etc / "resolv.conf").write_text(f"nameserver {NAMESERVER}\noptions timeout:1 attempts:1\n")
     if source == "hosts":

@@ -1,4 +1,4 @@
-"""Any process of a start killed, or the host gone: nothing of ours is left."""
+"""If any process of a start is killed, or the host is gone, nothing of ours is left."""
 
 import os
 import signal

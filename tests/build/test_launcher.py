@@ -1,4 +1,4 @@
-"""What a start that cannot unpack says: docs/install.md quotes these, hosts log them as errors."""
+"""The messages of a start that cannot unpack: docs/install.md quotes them, hosts log them as errors."""
 
 import errno
 import os

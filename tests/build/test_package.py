@@ -14,7 +14,7 @@ pytestmark = pytest.mark.build
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The package and its script, in a folder of their own; from a copy, setuptools litters."""
+    """Install the package and its script into a folder, from a copy: setuptools litters."""
     folder = tmp_path_factory.mktemp("package")
     source = folder / "source"
     source.mkdir()

@@ -1,4 +1,4 @@
-"""A second checkout, elsewhere, with other settings, makes the same bytes."""
+"""A second checkout in another folder with other settings gives the same bytes."""
 
 from __future__ import annotations
 

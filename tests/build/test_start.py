@@ -1,4 +1,4 @@
-"""A host starts the file: how soon it answers, with how much, as whom."""
+"""A host starts the file: how soon it answers, what it uses, and as which user."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.build
 HOST = HostIdentity.generate()
 STARTS = 10
 HANDSHAKE_S = 0.7
-"""What was promised, on two cores that have nothing else to do. A busy machine may take longer."""
+"""The promised time on two idle cores. A busy machine may take longer."""
 BUSY_FACTOR = 3
 MAX_RESIDENT_KIB = 90_000
 
@@ -86,7 +86,7 @@ def test_as_a_user_who_is_not_root(binary, tmpdir):
         "--clear-groups",
         "--no-new-privs",
     ]
-    # The checkout may lie where nobody else can read.
+    # The checkout may be where nobody else can read it.
     copy = tmpdir / "vault-jwt-plugin"
     copy.write_bytes(binary.read_bytes())
     copy.chmod(0o755)
@@ -100,7 +100,7 @@ def test_as_a_user_who_is_not_root(binary, tmpdir):
 
 
 def test_a_host_s_own_wrapper_is_not_mistaken_for_ours(binary, tmpdir):
-    """A host that was itself wrapped hands its variables down."""
+    """Check this because a host that is itself wrapped passes its variables on."""
     inherited = {"STATICX_BUNDLE_DIR": os.fspath(tmpdir), "LD_LIBRARY_PATH": "/nowhere"}
     with started([str(binary)], identity=HOST, TMPDIR=str(tmpdir), **inherited) as plugin:
         assert healthy(plugin)

@@ -1,4 +1,4 @@
-"""Where the built files are, and the processes that one start makes."""
+"""The paths of the built files, and the processes that one start makes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOBODY = 65534
 
 
 def load(name: str) -> ModuleType:
-    """A module of build/, which lies in no package."""
+    """Load a module of build/, which is not a package."""
     spec = importlib.util.spec_from_file_location(name, REPO / "build" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -31,7 +31,7 @@ def load(name: str) -> ModuleType:
 
 
 def run(command: list[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, as a person would: no host's variables in its environment."""
+    """Run a program to its end as a person would, without a host's variables in its environment."""
     inherited = {name: value for name, value in os.environ.items() if "PLUGIN" not in name}
     return subprocess.run(
         command,
@@ -45,20 +45,20 @@ def run(command: list[str | Path], **environment: str) -> subprocess.CompletedPr
 
 
 def family(pid: int) -> list[int]:
-    """The process and its descendants, parents first."""
+    """Return the process and its descendants, parents first."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(grandchild for child in children for grandchild in family(int(child)))]
 
 
 def resident_kib(pid: int) -> int:
-    """Resident memory of one process."""
+    """Return the resident memory of one process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     [value] = [line.split()[1] for line in lines if line.startswith("VmRSS:")]
     return int(value)
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process is there and not merely waiting to be reaped."""
+    """Return whether the process exists and is not merely waiting to be reaped."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -67,12 +67,12 @@ def is_running(pid: int) -> bool:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether the folder holds nothing."""
+    """Return whether the folder is empty."""
     return next(folder.iterdir(), None) is None
 
 
 def seconds_until(condition: Callable[[], bool], within_s: float) -> float:
-    """How long it takes until `condition` holds."""
+    """Return how long it takes until `condition` is true."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < within_s, f"not within {within_s} s"
@@ -82,7 +82,7 @@ def seconds_until(condition: Callable[[], bool], within_s: float) -> float:
 
 @contextlib.contextmanager
 def tmpfs(folder: Path, options: str) -> Iterator[Path]:
-    """A file system of its own at `folder`, for the time of the body."""
+    """Mount a file system at `folder` while the body runs."""
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
     try:

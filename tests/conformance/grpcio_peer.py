@@ -1,4 +1,4 @@
-"""grpcio as the other side: what both directions' tests need of it."""
+"""grpcio as the peer, for the tests of both directions."""
 
 import contextlib
 import threading
@@ -9,16 +9,16 @@ import grpc
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # Each channel its own connection: they are shared within a process otherwise.
+    # Each channel gets its own connection; otherwise a process shares them.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
 class Service:
-    """The methods of `SERVED`, by grpcio.
+    """The methods of `SERVED`, implemented with grpcio.
 
     Attributes:
-        cancelled: set when a call of Forever has been cancelled.
+        cancelled: set once a call of Forever has been cancelled.
         seen: the metadata of the last call.
     """
 
@@ -54,7 +54,7 @@ class Service:
 
 @contextlib.contextmanager
 def grpcio_server(address, credentials=None):
-    """grpcio serving at an address (a port 0 is taken); the service and the port."""
+    """Serve with grpcio at an address (port 0 picks one); return the service and the port."""
     service = Service()
     server = grpc.server(futures.ThreadPoolExecutor(16), (service,), options=OPTIONS)
     if credentials is None:

@@ -1,7 +1,7 @@
 """Our gRPC server, in plaintext on the loopback, for suites that test HTTP/2 servers.
 
-`python -m tests.conformance.h2_server PORT` serves until it is killed; port 0 takes a free one.
-The line on stdout says where it listens, once it does.
+`python -m tests.conformance.h2_server PORT` serves until it is killed; port 0 picks a free one.
+When it listens, it prints its address.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""grpcio referees: as client of our server, as server of our channel."""
+"""Interoperability with grpcio: as client of our server, and as server of our channel."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ TEXTS = ["plain", "100% of Größe\n", "\N{SNOWMAN}" * 300, "ends with a space "
 
 
 class Ours:
-    """Our server in a thread of its own, so that grpcio's blocking calls can be made."""
+    """Run our server in its own thread, so that grpcio's blocking calls can be made."""
 
     def __init__(self, address, tls):
         self.cancelled = threading.Event()
@@ -102,7 +102,7 @@ class Ours:
 
 @pytest.fixture(params=["unix", "tcp", "tls"])
 def channel(request, tmp_path):
-    """A grpcio channel to our server, and the server."""
+    """Yield a grpcio channel to our server, and the server."""
     address = str(tmp_path / "s") if request.param == "unix" else ("127.0.0.1", 0)
     tls = context(OURS, THEIRS, server=True) if request.param == "tls" else None
     ours = Ours(address, tls)
@@ -202,12 +202,12 @@ def test_many_threads_call_ours(channel):
     assert [call.result() for call in calls] == [b"%d" % number for number in range(300)]
 
 
-# The other way round
+# Our channel, grpcio's server
 
 
 @contextlib.asynccontextmanager
 async def connected(kind, folder):
-    """Our channel to a grpcio server, and the server's service."""
+    """Connect our channel to a grpcio server; yield it and the server's service."""
     credentials = tls = None
     address = "127.0.0.1:0"
     if kind == "unix":

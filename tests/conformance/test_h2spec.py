@@ -1,6 +1,6 @@
 """h2spec against our server: every case passes, or is in the table below with its reason.
 
-The tool is built from `tests/hosts/h2spec`; it is looked for in H2SPEC_BIN, on PATH, and where
+The tool is built from `tests/hosts/h2spec`. The test looks for it in H2SPEC_BIN, on PATH, and where
 `tests.hosts.tools` builds it.
 """
 
@@ -25,7 +25,7 @@ NOT_NEEDED: dict[str, str] = {}
 
 
 def h2spec():
-    """The binary, or a skip that says how to get it."""
+    """Return the binary, or skip and say how to get it."""
     if named := os.environ.get("H2SPEC_BIN"):
         return named
     if found := shutil.which("h2spec"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 READ_ONLY = "cannot write to readonly storage"
-"""The host's text, which has OpenBao send the request to its active node."""
+"""The host's text that makes OpenBao send the request to its active node."""
 
 WRITABLE = 12288
 STANDBY = 24576
@@ -27,7 +27,7 @@ STANDBY = 24576
 MAX_TTL_NS = 2_764_800_000_000_000
 
 HELD_S = 20.0
-"""After which a call that a test forgot goes on."""
+"""After this time a call that a test forgot continues, in seconds."""
 
 GET, PUT, DELETE, LIST, LIST_PAGE = "Get", "Put", "Delete", "List", "ListPage"
 
@@ -42,12 +42,12 @@ _REPLIES: dict[str, Callable[..., Message]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
-    """A call of the plugin's.
+    """A call from the plugin.
 
     Attributes:
         method: such as `Get`.
-        key: what it is about: a key, a list's prefix; "" for the system view.
-        serve: does what was asked; the serialised reply.
+        key: the key or the list's prefix; "" for the system view.
+        serve: does the work and returns the serialised reply.
         context: grpcio's.
     """
 
@@ -64,17 +64,17 @@ if TYPE_CHECKING:
 
 
 def says(text: str) -> Fault:
-    """The call fails as hosts' storage does: by a text in its reply; nothing is done."""
+    """Fail the call as hosts' storage does, with a text in the reply; do nothing else."""
     return lambda call: _REPLIES[call.method](err=text).SerializeToString()
 
 
 def fails(code: grpc.StatusCode, text: str) -> Fault:
-    """The call fails with a gRPC status; nothing is done."""
+    """Fail the call with a gRPC status; do nothing else."""
     return lambda call: _abort(call, code, text)
 
 
 def loses_the_answer(code: grpc.StatusCode, text: str) -> Fault:
-    """What was asked is done, and the caller does not hear of it."""
+    """Do the work, but lose the answer."""
 
     def fault(call: Callback) -> Answer:
         call.serve()
@@ -84,12 +84,12 @@ def loses_the_answer(code: grpc.StatusCode, text: str) -> Fault:
 
 
 def answers(*messages: bytes) -> Fault:
-    """Nothing is done; the answer is these messages, whatever they are."""
+    """Do nothing, and answer with these messages, whatever they are."""
     return lambda _call: messages
 
 
 def slow(seconds: float) -> Fault:
-    """What was asked is done, later."""
+    """Do the work later."""
 
     def fault(call: Callback) -> Answer:
         time.sleep(seconds)
@@ -99,12 +99,12 @@ def slow(seconds: float) -> Fault:
 
 
 class Held:
-    """A call that hangs until it is let go, then goes on as `then` says: served unless given.
+    """A call that hangs until it is released, then continues with `then` (by default it is served).
 
     Attributes:
         reached: a call has arrived.
-        released: calls go on.
-        cancelled: the plugin has given a call up.
+        released: calls continue.
+        cancelled: the plugin has cancelled a call.
     """
 
     def __init__(self, then: Fault | None = None) -> None:
@@ -149,12 +149,12 @@ class Callbacks:
         self.calls: list[tuple[str, str]] = []
         self._pages = pages
         self._faults: dict[tuple[str, str | None], Fault] = {}
-        # One at a time, as a real storage: grpcio calls from many threads.
+        # Serve one call at a time, as a real storage does: grpcio calls from many threads.
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def faulty(self, fault: Fault, *methods: str, key: str | None = None) -> Iterator[None]:
-        """Let calls of these methods fail for the time of the body; None = for every key."""
+        """Make calls of these methods fail while the body runs; `key` None means every key."""
         names = [(method, key) for method in methods]
         self._faults.update(dict.fromkeys(names, fault))
         try:
@@ -165,11 +165,11 @@ class Callbacks:
 
     @property
     def puts(self) -> list[str]:
-        """Keys that were to be stored, in order."""
+        """Return the keys that the plugin tried to store, in order."""
         return [key for method, key in self.calls if method == PUT]
 
     def count(self, method: str, key: str) -> int:
-        """How often storage was asked for this."""
+        """Return how often storage was asked for this."""
         return self.calls.count((method, key))
 
     # grpcio's side.
@@ -188,7 +188,7 @@ class Callbacks:
             given = serve() if fault is None else fault(call)
             yield from (given,) if isinstance(given, bytes) else given
 
-        # As a stream: so a fault can give any number of messages.
+        # As a stream, so that a fault can give any number of messages.
         return grpc.unary_stream_rpc_method_handler(answer)
 
     def _storage(self, method: str, message: bytes) -> tuple[str, Callable[[], bytes]]:

@@ -1,4 +1,4 @@
-"""Three hosts that are one raft cluster, with ours mounted and the host's own method beside it."""
+"""Three hosts in one raft cluster, with our method and the host's own mounted."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 NODES = 3
 ELECTED_S = 60.0
-"""In which a cluster is whole again. Hosts take 2 to 5 s; one that has given its leadership up,
-and must take it again, 10 s more."""
+"""The time in which a cluster recovers. Hosts take 2 to 5 s; one that has given up its leadership
+and must take it again needs 10 s more.
+"""
 
 OURS, BUILTIN = "jwt", "builtin"
-"""Where ours and the host's own method are mounted."""
+"""The mount paths of our method and the host's own."""
 
 
 def health(node: DevServer) -> int:
-    """What a node says of itself: 200 = active, 429 = a standby; 0 = nothing."""
+    """Return a node's health: 200 = active, 429 = standby, 0 = no answer."""
     try:
         return node.client.request("GET", "sys/health", timeout_s=REQUEST_TIMEOUT_S).status
     except OSError:
@@ -68,7 +69,8 @@ class Cluster:
         for node in self.nodes:
             node.ready = {200, 429}
             install(node, self.plugin)
-        # Else who joined may not vote for ten seconds, and nobody can follow a leader that dies.
+        # Otherwise a new node may not vote for ten seconds, and nobody can follow a leader that
+        # dies.
         settings = {"server_stabilization_time": "1s"}
         first.client.must("POST", "sys/storage/raft/autopilot/configuration", settings)
         register(first, self.plugin)
@@ -83,7 +85,7 @@ class Cluster:
         return len(servers) == NODES and all(server["voter"] for server in servers)
 
     def stop(self) -> None:
-        """End all nodes."""
+        """Stop all nodes."""
         with contextlib.ExitStack() as stack:
             for node in self.nodes:
                 stack.callback(node.stop)
@@ -92,7 +94,7 @@ class Cluster:
                     node.terminate()
 
     def leader(self) -> DevServer:
-        """The active node, waited for."""
+        """Return the active node, and wait for it if necessary."""
         found: list[DevServer] = []
 
         def look() -> bool:
@@ -103,12 +105,12 @@ class Cluster:
         return found[0]
 
     def standbys(self) -> list[DevServer]:
-        """All but the active node."""
+        """Return all nodes except the active one."""
         leader = self.leader()
         return [node for node in self.nodes if node is not leader]
 
     def wait_whole(self) -> float:
-        """The seconds until every node serves logins at both mounts."""
+        """Wait until every node serves logins at both mounts; return the seconds."""
         return wait_until(
             lambda: (
                 sorted(map(health, self.nodes)) == [200, 429, 429]
@@ -124,7 +126,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
-        """A test's `with` block; when it fails, what the nodes have to say is printed."""
+        """Print the nodes' logs if the body fails."""
         try:
             yield
         except (AssertionError, OSError):

@@ -1,4 +1,4 @@
-"""How much of each fault, a host that a test may do anything to, and figures for the reader."""
+"""Fixtures: how many faults to make, a host to do anything to, and figures for the reader."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
-    """Whether faults are made at every moment that is known, not at some."""
+    """Return whether to make faults at every known moment, not only at some."""
     return bool(request.config.getoption("--full-faults"))
 
 
 @pytest.fixture(scope="session")
 def ours(plugin: Plugin) -> Plugin:
-    """The plugin under test; the test is skipped when that is the host's own method."""
+    """Return the plugin under test; skip the test if that is the host's own method."""
     if plugin.kind == "builtin":
         pytest.skip("about the life of a plugin's process")
     return plugin
@@ -35,7 +35,7 @@ def ours(plugin: Plugin) -> Plugin:
 
 @pytest.fixture(scope="module")
 def world(host: Host, ours: Plugin) -> Iterator[World]:
-    """A host with one mount of ours, `jwt`, for the tests of one module."""
+    """Start a host with one mount of ours, `jwt`, for the tests of one module."""
     with DevServer(host) as server:
         register(server, ours)
         yield World.on(server, ours)
@@ -56,7 +56,7 @@ def say(
 
 @pytest.fixture(scope="module")
 def stand_in(ours: Plugin) -> Iterator[StandIn]:
-    """A host without a server and one process of ours; each test makes its own mounts."""
+    """Start one process of ours without a server; each test makes its own mounts."""
     # A short path: it holds sockets.
     with (
         tempfile.TemporaryDirectory(prefix="host-", dir="/tmp") as folder,
@@ -67,7 +67,7 @@ def stand_in(ours: Plugin) -> Iterator[StandIn]:
 
 @pytest.fixture
 def mount(stand_in: StandIn) -> Iterator[Mount]:
-    """A mount with a key and the roles `demo` and `other`, none of which is cached yet."""
+    """Make a mount with a key and the roles `demo` and `other`; none is cached yet."""
     mount = stand_in.mount()
     yield mount.configured()
     mount.close()

@@ -90,7 +90,7 @@ def test_memory(world: World, say, left):
     )
     assert last - asked < MAY_FAIL_S
     if world.program != program:
-        assert "ends; the server starts it anew" in world.server.log()
+        assert "ends; the server starts it again" in world.server.log()
     assert len(world.unpacked()) <= 1
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 LOST = failed("storage: UNAVAILABLE: the connection was lost")
 WRONG_AUDIENCE = Outcome(400, 'claim "aud" does not match any of the role\'s bound_audiences')
-NO_MESSAGE = failed("the host's answer is no message of its protocol")
+NO_MESSAGE = failed("the host's answer is not a valid message")
 
 
 # --- It breaks -----------------------------------------------------------------------------------
@@ -163,11 +163,11 @@ def got(value: bytes) -> bytes:
 WRONG: dict[str, tuple[tuple[bytes, ...], Outcome]] = {
     "nothing": (
         (),
-        failed("storage: INTERNAL: a unary call is answered with one message, 0 came"),
+        failed("storage: INTERNAL: a unary call got 0 messages instead of one"),
     ),
     "two": (
         (got(b"{}"), got(b"{}")),
-        failed("storage: INTERNAL: a unary call is answered with one message, more came"),
+        failed("storage: INTERNAL: a unary call got more than one message"),
     ),
     "huge": (
         (b"\x0a" + b"\0" * (33 * MIB),),

@@ -1,6 +1,6 @@
-"""A host, as far as a plugin process can tell: certificate, environment, pipes, two TLS roles.
+"""A stand-in for a host: certificate, environment, pipes, two TLS roles.
 
-Everything here is what go-plugin's client does, written against `ssl` and `subprocess` only.
+It does what go-plugin's client does, but uses only `ssl` and `subprocess`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class HostIdentity:
 
     @classmethod
     def generate(cls, curve: ec.EllipticCurve | None = None):
-        """A new one; None = P-521, which hosts have and grpcio can't use."""
+        """Make a new one; None means P-521, which hosts use but grpcio cannot."""
         key = ec.generate_private_key(curve or ec.SECP521R1())
         name = x509.Name(
             [
@@ -81,7 +81,7 @@ class HostIdentity:
         )
 
     def context(self, plugin_certificate_der: bytes, *, server: bool) -> ssl.SSLContext:
-        """TLS towards the plugin: dialling it, or serving a brokered connection."""
+        """Make the TLS context for dialling the plugin, or for serving it a brokered connection."""
         kind = ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT
         context = ssl.SSLContext(kind)
         context.verify_mode = ssl.CERT_REQUIRED
@@ -95,7 +95,7 @@ class HostIdentity:
 
 
 def host_environment(identity: HostIdentity | None = None, **more: str) -> dict[str, str]:
-    """What a host adds to its own environment."""
+    """Return what a host adds to its own environment."""
     environ = {
         **{name: value for name, value in os.environ.items() if "PLUGIN" not in name},
         "PYTHONPATH": str(REPOSITORY),
@@ -116,7 +116,7 @@ TOY = [sys.executable, "-m", "tests.goplugin.toy_process"]
 
 @dataclass(kw_only=True)
 class StartedPlugin:
-    """A plugin process and what its handshake line said."""
+    """A plugin process and the contents of its handshake line."""
 
     process: subprocess.Popen[bytes]
     identity: HostIdentity
@@ -139,7 +139,7 @@ class StartedPlugin:
         return self.identity.context(self.certificate_der, server=True)
 
     def wait_gone(self, timeout_s: float) -> float:
-        """As a host waits: for the process and the end of both pipes; the seconds it took."""
+        """Wait like a host for the process and the end of both pipes; return the seconds taken."""
         started = time.monotonic()
         for stream in (self.process.stdout, self.process.stderr):
             rest(stream, timeout_s - (time.monotonic() - started))
@@ -148,7 +148,7 @@ class StartedPlugin:
 
 
 def rest(stream, timeout_s: float) -> bytes:
-    """All that is left in the pipe up to its end, which must come in time."""
+    """Return everything left in the pipe up to its end, which must come in time."""
     data = b""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -162,7 +162,7 @@ def rest(stream, timeout_s: float) -> bytes:
 
 @contextlib.contextmanager
 def started(command=None, *, identity=None, **environ):
-    """Start a plugin process, read its handshake line, and leave none behind."""
+    """Start a plugin process, read its handshake line, and stop the process at the end."""
     identity = identity or HostIdentity.generate()
     began = time.monotonic()
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Announcements and dials in either order, and everything that can be wrong with them."""
+"""Announcements and dials in either order, and all their errors."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class Stream:
 
 @contextlib.asynccontextmanager
 async def serving(listener, wait_s=5.0):
-    """A broker that reads a stream, and a host that answers at the listener's address."""
+    """Start a broker that reads a stream, and a host that answers at the listener's address."""
     server = rpc.Server({"/toy.Host/Hello": rpc.unary(lambda call, message: b"hello")})
     server.start(listener)
     broker, stream = Broker(None, wait_s=wait_s), Stream()
@@ -145,7 +145,7 @@ def test_an_announcement_that_nobody_wants_is_forgotten(listener):
             stream.announce(3, network="unix", address="host")
             await settle()
             assert list(broker._announced) == [3]
-            await asyncio.sleep(0.02)  # A timer that ends later: the broker's has ended by then.
+            await asyncio.sleep(0.02)  # A timer that ends later: by then the broker's has ended.
             assert broker._announced == {}
 
     asyncio.run(go())
@@ -226,7 +226,7 @@ def test_nobody_listens_there(listener):
         pytest.param(
             b"\xff\xff",
             logging.WARNING,
-            "the broker stream carried something that is no ConnInfo",
+            "the broker stream carried a message that is not a ConnInfo",
             id="malformed",
         ),
         pytest.param(
@@ -245,7 +245,7 @@ def test_messages_that_announce_nothing(listener, caplog, message, level, text):
             stream.put(message)
             await settle()
             assert broker._announced == {}
-            # And the stream goes on.
+            # The stream goes on.
             stream.announce(4, network="unix", address="host")
             assert await hello(await broker.dial(4)) == b"hello"
 
@@ -266,4 +266,4 @@ def test_announcements_are_limited(listener, caplog, monkeypatch):
             assert await hello(await broker.dial(1)) == b"hello"
 
     asyncio.run(go())
-    assert "announcement ignored: 2 wait for a dial already" in caplog.messages
+    assert "announcement ignored: 2 already wait for a dial" in caplog.messages

@@ -33,7 +33,7 @@ class FakeChannel:
 
 
 class Connector:
-    """Connects when let; each connection is named by its number."""
+    """Connect when allowed; each connection is named by its number."""
 
     def __init__(self):
         self.channels = []

@@ -1,4 +1,4 @@
-"""The environment in, the handshake line out."""
+"""The handshake: from the environment to the handshake line."""
 
 import base64
 
@@ -19,7 +19,7 @@ V5 = {**COOKIE, "PLUGIN_PROTOCOL_VERSIONS": "5", "PLUGIN_CLIENT_CERT": "PEM"}
         pytest.param({**V5, **DATABASE}, {}, id="both-cookies"),
         pytest.param({**V5, "PLUGIN_PROTOCOL_VERSIONS": "6,5,x"}, {}, id="one-of-several"),
         pytest.param({**V5, "PLUGIN_PROTOCOL_VERSIONS": " 5 "}, {}, id="spaces"),
-        # The server's own environment can claim anything on OpenBao.
+        # On OpenBao the server's own environment can claim anything.
         pytest.param(
             {**V5, "VAULT_PLUGIN_METADATA_MODE": "true", "BAO_PLUGIN_AUTOMTLS_ENABLED": "false"},
             {},

@@ -1,4 +1,4 @@
-"""Log records in, lines that no host dies of out."""
+"""Log records become lines that are safe for every host."""
 
 import contextlib
 import datetime as dt
@@ -61,7 +61,7 @@ def entry(made):
     assert line.count(b"\n") == 1
     assert len(line) < 64 * 1024
     decoded = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    # What a host asserts without checking.
+    # A host asserts these without a check.
     for key in ("@level", "@message", "@timestamp"):
         assert type(decoded[key]) is str
     assert decoded["@level"] in {"trace", "debug", "info", "warn", "error"}
@@ -295,7 +295,7 @@ def test_a_record_that_cannot_be_formatted_is_reported():
     assert entry(made)["@message"] == "a log record could not be formatted"
 
 
-def test_an_import_that_a_record_needs_and_cannot_have_ends_nothing(monkeypatch):
+def test_a_failed_import_while_formatting_a_record_ends_nothing(monkeypatch):
     monkeypatch.setattr(hclog, "format_record", lambda _: sys.exit("moved or deleted"))
     made = entry(record())
     assert made["@message"] == "a log record could not be formatted"

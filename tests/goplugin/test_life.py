@@ -1,4 +1,4 @@
-"""Which ancestors are watched, and what is removed in the end. The deaths: test_process.py."""
+"""Which ancestors are watched, and what is removed at the end. test_process.py tests the deaths."""
 
 import os
 import subprocess
@@ -84,7 +84,7 @@ life.end(7)
 """
 
 
-def test_the_end_removes_files_and_folders_and_minds_nothing(tmp_path):
+def test_the_end_removes_files_and_folders_despite_errors(tmp_path):
     folder = tmp_path / "folder"
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "file").write_bytes(b"x")

@@ -1,4 +1,4 @@
-"""Where the socket lies, and who may use it."""
+"""Where the socket is, and who may use it."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from vault_jwt_plugin.goplugin.listener import MAX_PATH_BYTES, listen, sweep
 
 @pytest.fixture
 def short_dir():
-    """A folder whose name leaves room for a socket, wherever pytest keeps its own."""
+    """Make a folder whose path leaves room for a socket, wherever pytest keeps its own folders."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
 
@@ -77,7 +77,7 @@ def test_for_a_group(short_dir, tmpdir_is, form):
 
 
 @pytest.mark.parametrize("name", ["d" * 120, "a|b", "a\nb"], ids=["long", "pipe", "newline"])
-def test_a_temporary_folder_that_cannot_be_told(short_dir, tmpdir_is, name):
+def test_a_temporary_folder_whose_path_cannot_be_sent(short_dir, tmpdir_is, name):
     folder = short_dir / name
     folder.mkdir()
     tmpdir_is(folder)
@@ -130,7 +130,7 @@ def test_no_such_group(short_dir):
 
 @pytest.fixture
 def dead(short_dir, tmpdir_is):
-    """The folder of a process that was killed: nobody holds it any more."""
+    """Make the folder of a process that was killed: nobody holds it any more."""
     made = short_dir / "goplugin-dead"
     made.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -140,7 +140,7 @@ def dead(short_dir, tmpdir_is):
 
 def test_the_folder_of_a_killed_process_is_swept(short_dir, dead):
     sweep(short_dir)
-    assert dead.exists()  # It may be a start that is a moment old.
+    assert dead.exists()  # It may belong to a start that is a moment old.
     sweep(short_dir, now=time.time() + 61)
     assert list(short_dir.iterdir()) == []
 

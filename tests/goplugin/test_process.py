@@ -1,4 +1,4 @@
-"""A real plugin process and a stand-in for its host: the whole life, and every kind of death."""
+"""A real plugin process and a stand-in for its host: its whole life, and every way to die."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ def call(plugin, method, message=b"", **keywords):
 
 @pytest.fixture
 def tmpdir():
-    """The plugin's TMPDIR: what it leaves there, it left behind."""
+    """Make the plugin's TMPDIR, which shows what the plugin leaves behind."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
         assert list(Path(folder).iterdir()) == []
@@ -142,7 +142,7 @@ def test_watching_health(plugin, service, status):
 
 
 class Brokering:
-    """The host's broker: a listener behind the plugin's back, and the announcement of it."""
+    """The host's broker: a listener for the plugin, and its announcement."""
 
     def __init__(self, plugin, folder, *, identity=None):
         self.plugin = plugin
@@ -181,7 +181,8 @@ def test_the_plugin_calls_the_host_back(plugin, tmpdir, order):
                     assert await ask == b"hello plugin"
                 else:
                     asking = asyncio.ensure_future(ask)
-                    # Answered after the question was read, which was sent before.
+                    # The answer comes after the announcement, which was sent before it, has been
+                    # read.
                     await channel.unary("/toy.Toy/Echo", b"", timeout_s=5)
                     await stream.send(broker.announcement(7))
                     assert await asking == b"hello plugin"
@@ -221,7 +222,7 @@ def test_stdio_is_an_idle_stream(plugin):
 
 
 def test_callers_who_hang_up_cost_nobody_the_connection(plugin):
-    """Whoever can reach the host can have it cancel calls of ours, thousands in a second."""
+    """Check thousands of cancelled calls: whoever reaches the host can make it cancel ours."""
 
     async def go():
         async with connected(plugin) as channel:
@@ -236,7 +237,7 @@ def test_callers_who_hang_up_cost_nobody_the_connection(plugin):
 
 
 def test_calls_that_wait_leave_room_for_others(plugin):
-    """Logins of many mounts may wait for one issuer; those of all others must go on."""
+    """Check that logins which wait for one issuer do not block those of other mounts."""
 
     async def go():
         async with connected(plugin) as channel, contextlib.AsyncExitStack() as waiting:
@@ -257,7 +258,7 @@ def test_a_stranger_gets_nothing(plugin):
     nobody.set_alpn_protocols(["h2"])
     with pytest.raises((ssl.SSLError, OSError)):
         raw_exchange(plugin, nobody)
-    # And the host is served as before.
+    # The host is still served.
     assert call(plugin, "/toy.Toy/Echo", b"x") == b"x"
 
 
@@ -277,7 +278,7 @@ def raw_exchange(plugin, context):
         plain.connect(plugin.address)
         with context.wrap_socket(plain, server_hostname="localhost") as stream:
             stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            # The server's SETTINGS come unasked, so a peer that was let in would see them.
+            # The server sends its SETTINGS first, so a peer that was accepted would see them.
             assert stream.recv(1000) == b""
             raise ConnectionResetError
 
@@ -320,7 +321,7 @@ def test_a_host_that_does_not_read_its_log_is_served(plugin):
 # --- Hardening -----------------------------------------------------------------------------------
 
 
-def test_habits_of_a_process_that_holds_keys(plugin):
+def test_the_hardening_of_the_process(plugin):
     facts = json.loads(call(plugin, "/toy.Toy/Facts"))
     assert facts["umask"] == 0o077
     assert facts["core"] == [0, 0]
@@ -403,7 +404,7 @@ def test_without_memory_it_ends(plugin):
     assert plugin.process.wait(GONE_S) == 1
     assert said == (
         b"[ERROR] the plugin is out of memory and ends; "
-        b"the server starts it anew when it is needed\n"
+        b"the server starts it again when it is needed\n"
     )
 
 
@@ -434,7 +435,7 @@ def test_a_closed_stdout_ends_it(tmpdir, stuck):
 
 
 def stick(plugin):
-    """Have the event loop stuck in a handler."""
+    """Block the event loop in a handler."""
 
     async def go():
         async with connected(plugin) as channel:
@@ -478,7 +479,7 @@ def test_a_killed_host_takes_it_along(tmpdir, command):
         processes = processes_with(str(tmpdir))
         host.kill()
         host.wait()
-        # Its stderr was inherited all the way: the end of it is the end of all.
+        # Its stderr was inherited by all: its end is the end of all processes.
         rest(host.stderr, GONE_S)
         until_gone(processes)
         assert not Path(address).exists()
@@ -498,7 +499,7 @@ def test_a_killed_launcher_takes_all_along(tmpdir, launchers, victim):
         assert plugin.wait_gone(GONE_S) < EXIT_S
         until_gone(chain[1:])
         folder = Path(plugin.address).parent
-        if victim == "the-process-itself":  # Here no launcher removes its folder.
+        if victim == "the-process-itself":  # No launcher removes the folder in this case.
             (folder / Path(plugin.address).name).unlink()
             folder.rmdir()
 
@@ -516,7 +517,8 @@ def test_killed_before_the_line_nothing_stays(tmpdir):
                 launcher.wait(delay_s)
             launcher.kill()
             # An orphan of a plain shell cannot know that it had a launcher (a frozen program can),
-            # so here the host is gone too.
+            # so here the
+            # host is gone too.
             assert launcher.stdout is not None
             launcher.stdout.close()
             rest(launcher.stderr, GONE_S)
@@ -539,7 +541,7 @@ def test_a_plugin_that_cannot_be_made_is_reported(tmpdir):
     assert entry["traceback"].endswith("RuntimeError: no such thing\n")
 
 
-def test_a_certificate_that_is_none_is_reported(tmpdir):
+def test_an_invalid_client_certificate_is_reported(tmpdir):
     with subprocess.Popen(
         TOY,
         env=host_environment(TMPDIR=str(tmpdir), PLUGIN_CLIENT_CERT="nonsense"),
@@ -557,7 +559,7 @@ def test_a_certificate_that_is_none_is_reported(tmpdir):
 
 
 def processes_with(text):
-    """Processes whose environment holds the text."""
+    """Return the processes whose environment contains the text."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

@@ -101,7 +101,7 @@ def test_a_database_probe_ends_at_once():
         ),
     ],
 )
-def test_a_start_that_cannot_be(environ, message):
+def test_a_start_that_fails(environ, message):
     done = run(**host_environment(**environ))
     assert done.returncode == 1
     assert done.stdout == ""
@@ -141,7 +141,7 @@ def test_without_a_file_the_command_makes_the_checksum(monkeypatch):
 
 @pytest.fixture
 def frozen(monkeypatch, tmp_path):
-    """A one-file program inside a static wrapper, as far as files and variables tell."""
+    """Imitate a one-file program inside a static wrapper: its files and variables."""
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     (bundle / "toy").write_bytes(b"one-file program")

@@ -17,7 +17,7 @@ OURS = tls.Identity.generate()
 
 
 def connect(client, server, *, server_hostname="localhost"):
-    """Both ends' handshake in memory, and a byte; the client's and the server's object."""
+    """Do the handshake in memory and send a byte; return the client's and the server's object."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         client.wrap_bio(to_client, to_server, server_hostname=server_hostname),
@@ -34,7 +34,7 @@ def connect(client, server, *, server_hostname="localhost"):
         if not waiting:
             break
     assert not waiting
-    # TLS 1.3: the client is done before the server has seen its certificate.
+    # In TLS 1.3 the client is done before the server has seen its certificate.
     ends[1].write(b"x")
     assert ends[0].read(1) == b"x"
     return ends
@@ -127,7 +127,7 @@ def test_the_certificate_has_the_shape_that_hosts_make():
         )
     usages = ours.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert set(usages) == {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
-    # Hosts take a sixth field of up to 50 characters for none.
+    # Hosts treat a sixth field of up to 50 characters as none.
     assert len(OURS.certificate_der) > 50
 
 

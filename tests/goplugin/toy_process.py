@@ -111,7 +111,7 @@ async def _wait(_call: rpc.Call, _message: bytes) -> bytes:
 
 
 def _exhaust(_call: rpc.Call, _message: bytes) -> bytes:
-    """Have the event loop itself meet the want of memory."""
+    """Make the event loop itself run out of memory."""
     asyncio.get_running_loop().call_soon(_allocate)
     return b""
 

@@ -1,4 +1,4 @@
-"""The host's side in memory: calls in, storage and system view out."""
+"""The host's side in memory: it calls the plugin and serves storage and system view."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class HostServices:
     """pb.Storage and pb.SystemView over fakes, as bytes in and out.
 
     Attributes:
-        storage, system: what answers.
+        storage, system: the fakes that answer.
         pages: whether ListPage exists (OpenBao).
         probe: whether every call fails, as in a registration.
-        calls: paths called, in order.
+        calls: the called paths, in order.
     """
 
     def __init__(self, *, pages: bool = True, probe: bool = False) -> None:
@@ -117,7 +117,7 @@ class HostServices:
 
 
 class FakeChannel:
-    """`rpc.Channel` straight into `HostServices`."""
+    """`rpc.Channel` that calls `HostServices` directly."""
 
     def __init__(self, services: HostServices) -> None:
         self.services = services
@@ -144,7 +144,7 @@ class FakeChannel:
 
 
 class FakeBroker:
-    """One channel for each number."""
+    """One channel per number."""
 
     def __init__(self, services: HostServices | None = None) -> None:
         self.services = services or HostServices()
@@ -228,7 +228,7 @@ def run(coroutine_function):
 
 
 def backend_of(**handlers):
-    """A factory of backends whose path `x` has these operations."""
+    """Make a factory of backends whose path `x` has these operations."""
 
     def factory(context):
         operations = {Operation(name.replace("_", "-")): h for name, h in handlers.items()}

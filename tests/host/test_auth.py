@@ -1,4 +1,4 @@
-"""sdk.Auth and pb.Auth, both ways."""
+"""Conversion of sdk.Auth to pb.Auth and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vault_jwt_plugin.host.auth import ZERO_TIME_S, auth_from_pb, fill_auth, unk
 from vault_jwt_plugin.pb import backend_pb2 as pb
 from vault_jwt_plugin.sdk import Alias, Auth, TokenType, jsonutil
 
-# What protobuf strings can hold: no lone surrogates.
+# What protobuf strings can contain: no lone surrogates.
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 int64s = st.integers(-(2**63), 2**63 - 1)
 maps = st.dictionaries(texts, texts, max_size=3)
@@ -70,7 +70,7 @@ def test_sdk_to_pb_and_back(auth):
 
 
 def _filled(draw: Any, message: Any) -> None:
-    """Fill every field of a message, so that one that we forgot shows."""
+    """Fill every field of a message, so that a forgotten one shows."""
     for field in message.DESCRIPTOR.fields:
         if field.full_name == "pb.Auth.internal_data":
             message.internal_data = '{"a":9007199254740993}'
@@ -112,7 +112,7 @@ def test_no_time_is_the_zero_time():
     assert to_pb(Auth()).internal_data == "{}"
 
 
-def test_internal_data_that_is_no_json():
+def test_internal_data_that_is_not_json():
     with pytest.raises(jsonutil.JSONError):
         auth_from_pb(pb.Auth(internal_data="{"))
 

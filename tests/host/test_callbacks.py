@@ -1,4 +1,4 @@
-"""Storage and system view: over a channel in memory, and over ours against grpcio's server."""
+"""Storage and system view over a channel in memory, and over our channel to grpcio's server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENTRY = StorageEntry(key="a/b", value=b"\x00\xff" * 1000, seal_wrap=True)
 
 
 class FailingChannel:
-    """A channel whose calls end with one status, or answer nonsense."""
+    """A channel whose calls end with one status, or return nonsense."""
 
     def __init__(self, error: rpc.RPCError | None) -> None:
         self.error = error
@@ -105,7 +105,7 @@ def test_nonsense_answers():
     async def go():
         channel = FailingChannel(None)
         for error in await every_storage_call(HostStorage(channel)):
-            assert error.message == "the host's answer is no message of its protocol"
+            assert error.message == "the host's answer is not a valid message"
         with pytest.raises(SystemViewError):
             await HostSystemView(channel).vault_version()
 
@@ -124,7 +124,7 @@ def test_version_is_asked_once():
 
 @asynccontextmanager
 async def grpcio_host(services: HostServices) -> AsyncIterator[rpc.Channel]:
-    """grpcio serves the callbacks; our channel calls them."""
+    """Serve the callbacks with grpcio; our channel calls them."""
 
     def method(path: str) -> Any:
         async def answer(request: bytes, context: Any) -> bytes:
@@ -186,7 +186,7 @@ def test_against_grpcio(pages):
             with pytest.raises(ReadOnlyError) as caught:
                 await storage.put(ENTRY)
             assert caught.value.message == "cannot write to readonly storage"
-            # Vault knows no ListPage, and grpcio says so itself; it is asked once.
+            # Vault has no ListPage, and grpcio says so itself; the plugin asks only once.
             assert services.calls.count("/pb.Storage/ListPage") == (3 if pages else 0)
             system = HostSystemView(channel)
             assert await system.default_lease_ttl_ns() == services.system.default_ttl_ns

@@ -1,4 +1,4 @@
-"""What the log says of failed requests, and how much of it callers can cause."""
+"""What the log says about failed requests, and how much of it callers can cause."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def warned(code="stored_role_broken", error="stored role: it is broken"):
 def held_back(code, count):
     return (
         "WARNING",
-        "more requests failed, not logged one by one",
+        "more requests failed and were not logged one by one",
         {"event": "requests_failed", "code": code, "count": count, "mount": "uuid-1"},
     )
 
@@ -102,7 +102,7 @@ def test_faults_are_counted_by_their_class(caplog):
 
 
 def test_nobody_fills_the_log_by_logins_with_a_broken_role(caplog):
-    """As an attacker would: without a token, with a role whose stored value is garbage."""
+    """Log in as an attacker would: without a token, with a role whose stored value is garbage."""
 
     async def go():
         host = Host(factory)
@@ -116,7 +116,7 @@ def test_nobody_fills_the_log_by_logins_with_a_broken_role(caplog):
         for _ in range(5 * LINES_PER_WINDOW):
             reply = await host.request("update", "login", data=login)
             assert reply.err.err_msg
-        # One mount's failures hide no other's.
+        # One mount's failures do not hide another's.
         await host.request("update", "login", data=login, instance="b")
         host.plugin._instances["a"].faults._limit._monotonic = lambda: float("inf")
         await host.request("rollback", "")

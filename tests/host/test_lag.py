@@ -1,4 +1,4 @@
-"""How late the loop is, measured on a loop whose time is made up."""
+"""The lag of the event loop, measured on a loop with a fake clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vault_jwt_plugin.sdk import LoopLag
 
 
 class Loop:
-    """Has one timer, which it runs when told to, as late as told to."""
+    """A loop with one timer, which it runs when told to, as late as told to."""
 
     def __init__(self):
         self.now = 100.0
@@ -56,7 +56,7 @@ def test_one_sample(loop):
 
 
 def test_percentiles_are_of_the_nearest_rank(loop):
-    # 1/128 s are exact in binary: so is what comes back.
+    # 1/128 s is exact in binary, and so is the result.
     lag = watched(loop, [(number % 100 + 1) / 128 for number in range(200)]).read()
     assert lag == LoopLag(p50_s=50 / 128, p99_s=99 / 128, max_s=100 / 128, over_s=50.0)
 
@@ -95,12 +95,12 @@ def test_a_handler_that_holds_the_loop_is_seen():
     async def go():
         monitor = LagMonitor(interval_s=0.001)
         monitor.start()
-        monitor.start()  # Twice is once: the process has one, however many mounts it sets up.
+        monitor.start()  # The second start has no effect: all mounts of a process share one.
         loop = asyncio.get_running_loop()
         until = loop.time() + 0.1
         while loop.time() < until:
             pass
-        for _ in range(2):  # The timer is due in this turn of the loop, and comes after us.
+        for _ in range(2):  # The timer is due in this turn of the loop, and runs after us.
             await asyncio.sleep(0)
         monitor.stop()
         lag = monitor.read()

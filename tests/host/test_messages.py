@@ -71,6 +71,6 @@ def test_internal_data(data):
 
 
 @pytest.mark.parametrize("data", ["nonsense", "[]", "1", '"x"', "{", "true"])
-def test_internal_data_that_is_no_object(data):
+def test_internal_data_that_is_not_an_object(data):
     with pytest.raises(ValueError, match=r"."):
         MESSAGES.auth(backend_pb2.Auth(internal_data=data))

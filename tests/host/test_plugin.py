@@ -44,7 +44,7 @@ def test_life_of_a_mount():
         key = pb.InvalidateKeyArgs(key="thing/a").SerializeToString()
         assert await host.call("/pb.Backend/InvalidateKey", key) == b""
         assert backend.invalidated == ["thing/a"]
-        for _ in range(2):  # A second Cleanup is no error.
+        for _ in range(2):  # A second Cleanup is not an error.
             assert await host.call("/pb.Backend/Cleanup") == b""
         assert backend.cleaned == 1
         assert host.broker.channels[1].closed
@@ -155,7 +155,7 @@ def test_a_probe_needs_no_storage():
         (ValueError("secret detail"), f"setup failed: {FAULT_TEXT}"),
     ],
 )
-def test_failed_setup_is_told_and_ends_an_unused_process(error, text):
+def test_failed_setup_is_reported_and_ends_an_unused_process(error, text):
     def factory(_context):
         raise error
 
@@ -322,7 +322,7 @@ def test_existence_check(path, found, exists):
                 "expected a whole number, got a string that is no number"
             ),
         ),
-        ("thing/a", "[1]", 1, "request body is no JSON object"),
+        ("thing/a", "[1]", 1, "request body is not a JSON object"),
     ],
 )
 def test_existence_check_errors(path, data, kind, text):

@@ -1,4 +1,4 @@
-"""HandleRequest in each of its operations, called as hosts call it."""
+"""Each operation of HandleRequest, called as hosts call it."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def test_unknown_operations(operation):
     [None, Response(), Response(data={"role": 5}), Response(data={"x": 1})],
     ids=["none", "empty", "number", "other"],
 )
-def test_what_hosts_take_apart_blindly_is_never_absent(operation, answer):
+def test_answers_that_hosts_read_without_a_check_are_never_absent(operation, answer):
     async def go():
         host = Host(backend_of(**{operation: lambda _request, _data: answer}))
         await host.setup()
@@ -265,7 +265,7 @@ def test_raw_answers_are_base64_always():
         assert data == {
             "http_status_code": 200,
             "http_content_type": "text/html",
-            # This body is valid base64 itself: sent bare, the host would decode it.
+            # This body is itself valid base64: sent unencoded, the host would decode it.
             "http_raw_body": base64.b64encode(b"PGI+aGk8L2I+").decode(),
         }
 
@@ -435,7 +435,7 @@ def test_request_fields():
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        ("[]", "request body is no JSON object"),
+        ("[]", "request body is not a JSON object"),
         ('{"a":NaN}', "request body: NaN is no JSON"),
         ('{"a":' * 200, "request body: nested deeper than 128 levels"),
         ('{"a":1e999}', "request body: a number's power of ten is beyond 308"),
@@ -502,7 +502,7 @@ def test_a_body_that_nobody_needs_a_token_for_is_smaller(monkeypatch, operation,
     ids=["numbers", "brackets", "commas in text"],
 )
 def test_bodies_of_very_many_values(body):
-    """Millions of numbers are decoded in seconds, in which nobody else is answered."""
+    """Check that a body of millions of numbers, which would block everybody, is refused."""
 
     async def go():
         host = Host(ToyBackend)

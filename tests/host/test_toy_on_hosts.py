@@ -54,7 +54,7 @@ def toy_server(host: Host) -> Iterator[DevServer]:
 
 
 def register(server: DevServer, name: str) -> None:
-    """Under a name of its own a plugin has processes of its own.
+    """Register the plugin under its own name, which gives it its own processes.
 
     No version is named: the one that the plugin reports becomes the catalog's.
     """
@@ -124,7 +124,7 @@ def test_login_renewal_and_identity(toy):
     assert (alias["name"], alias["mount_accessor"]) == ("bob", toy.accessor)
     assert alias["metadata"] == {"from": "toy"}
     holder = toy.client.with_token(auth["client_token"])
-    for _ in range(2):  # The second one sees what the first left of the token.
+    for _ in range(2):  # The second one sees the effect of the first on the token.
         renewed = holder.must("POST", "auth/token/renew-self", {"increment": "3m"}).auth
         assert renewed["policies"] == ["default", "one", "two"]
         assert renewed["metadata"] == auth["metadata"]
@@ -268,7 +268,7 @@ def test_reload_and_disable(toy_server):
     mount.disable()
 
 
-def test_failed_setup_is_told_and_leaves_no_process(toy_server):
+def test_failed_setup_is_reported_and_leaves_no_process(toy_server):
     register(toy_server, "failing")
     before = set(toy_server.plugin_processes())
     refused = toy_server.client.post(
@@ -284,10 +284,11 @@ def test_failed_setup_is_told_and_leaves_no_process(toy_server):
 
 
 def test_quota_by_role(toy, toy_server):
-    # A reload ends the process of every mount; the host starts it again at the next request, but
-    # not to ask for the type, as making this quota does.
+    # A reload ends the process of every mount. The host starts it again at the next request, but
+    # not to
+    # ask for the type, as making this quota does.
     assert login(toy, user="first").status == 200
-    # Only our own name of the role can tell: the host asks resolve-role before each login.
+    # Only our own name for the role shows this: the host asks resolve-role before each login.
     toy_server.client.must(
         "POST",
         "sys/quotas/rate-limit/toy-demo",

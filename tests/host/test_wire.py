@@ -1,4 +1,4 @@
-"""The whole way in one process: grpcio as the host's client, its storage behind our channel."""
+"""The whole way in one process: grpcio as the host's client, and its storage behind our channel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OwnBroker:
-    """Dials a server of ours that serves the callbacks: both our roles on real sockets."""
+    """Dial a server of ours that serves the callbacks: both our roles on real sockets."""
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -1,7 +1,7 @@
-"""A small backend that uses the sdk's public names and `serve` alone, for tests on real hosts.
+"""A small backend that uses only the sdk's public names and `serve`, for tests on real hosts.
 
-Things with one field of each type, a login, renewal, raw answers, and every error.
-Run as `python -m tests.host.toy_backend`.
+It has things with one field of each type, a login, renewal, raw answers, and every error.
+Run it as `python -m tests.host.toy_backend`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Self-signed certificates of the shape that go-plugin makes, and TLS contexts around them."""
+"""Self-signed certificates like those that go-plugin makes, and TLS contexts for them."""
 
 import datetime as dt
 import ssl
@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 def self_signed(curve):
-    """Certificate and key, PEM: localhost, a CA of its own, for both ends."""
+    """Make a certificate and its key in PEM: for localhost, its own CA, valid for both roles."""
     key = ec.generate_private_key(curve)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
@@ -44,7 +44,7 @@ def self_signed(curve):
 
 
 def context(own, peer, *, server, alpn=("h2",)):
-    """A context that presents `own` (None = nothing) and demands `peer`'s certificate."""
+    """Make a context that presents `own` (None means no certificate) and requires `peer`'s."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     made.verify_mode = ssl.CERT_REQUIRED
     made.load_verify_locations(cadata=peer[0].decode())

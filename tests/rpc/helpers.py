@@ -30,7 +30,7 @@ END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 1, 1, 4, 8, 0x20
 
 
 class Recorder:
-    """Every call of the core, as a tuple; adjacent ones are not merged."""
+    """Record every call of the core as a tuple; adjacent ones are not merged."""
 
     def __init__(self, take=True):
         self.events = []
@@ -74,7 +74,7 @@ class Recorder:
 
 
 def core(*, client=False, clock=lambda: 0.0, take=True, started=True, **limits):
-    """A core with its recorder; a server's has already had the client's preface."""
+    """Make a core and its recorder; a server has already received the client's preface."""
     recorder = Recorder(take)
     limits.setdefault("ping_ack_delay_s", 0)
     connection = Connection(recorder, client=client, limits=rpc.Limits(**limits), clock=clock)
@@ -88,7 +88,7 @@ def core(*, client=False, clock=lambda: 0.0, take=True, started=True, **limits):
 
 
 def pair(**limits):
-    """A client core and a server core that have shaken hands, each with its recorder."""
+    """Make a client core and a server core that have exchanged prefaces, each with its recorder."""
     client, client_seen = core(client=True, started=False, **limits)
     server, server_seen = core(started=False, **limits)
     exchange(client, server)
@@ -98,7 +98,7 @@ def pair(**limits):
 
 
 def exchange(one, other):
-    """Carry bytes both ways until neither has any."""
+    """Carry bytes both ways until neither core has any."""
     while True:
         there, back = one.data_to_send(), other.data_to_send()
         if not there and not back:
@@ -125,7 +125,7 @@ def number(value):
 
 
 def frames(data):
-    """(type, flags, stream, payload) of each whole frame."""
+    """Return (type, flags, stream, payload) of each whole frame."""
     found = []
     while data:
         word, flags, stream_id = _frames.HEADER.unpack_from(data)
@@ -137,13 +137,13 @@ def frames(data):
 
 
 def resets(data):
-    """(stream, error code) of each RST_STREAM."""
+    """Return (stream, error code) of each RST_STREAM."""
     return [(f[2], int.from_bytes(f[3], "big")) for f in frames(data) if f[0] == RST]
 
 
 @contextlib.asynccontextmanager
 async def serving(methods, *, tls=None, limits=None, grace_s=1.0):
-    """A server of ours on a unix socket; its path and itself."""
+    """Start our server on a unix socket; yield the socket's path and the server."""
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/s"
         listener = socket.socket(socket.AF_UNIX)
@@ -161,7 +161,7 @@ async def serving(methods, *, tls=None, limits=None, grace_s=1.0):
 
 
 async def all_lost(server):
-    """Until the server has no connection."""
+    """Wait until the server has no connection."""
     if server._links:
         server._all_lost = asyncio.get_running_loop().create_future()
         await asyncio.wait_for(server._all_lost, 10)
@@ -178,9 +178,10 @@ async def connect(path, *, tls=None, limits=None, timeout_s=5.0):
 
 
 class RawPeer:
-    """A socket that speaks what a test tells it, frame by frame."""
+    """A socket that sends what a test tells it, frame by frame."""
 
-    # Closed by `serving`, also when the test has failed: no socket may be left to the collector.
+    # `serving` closes them, even if the test failed: no socket may be left to the garbage
+    # collector.
     opened: ClassVar[list["RawPeer"]] = []
 
     def __init__(self, reader, writer):
@@ -200,7 +201,7 @@ class RawPeer:
         await self.writer.drain()
 
     async def next(self, *kinds):
-        """The next frame of one of these types, (type, flags, stream, payload)."""
+        """Return the next frame of one of these types, as (type, flags, stream, payload)."""
         while True:
             head = await asyncio.wait_for(self.reader.readexactly(9), 10)
             word, flags, stream_id = _frames.HEADER.unpack(head)
@@ -209,7 +210,7 @@ class RawPeer:
                 return word & 0xFF, flags, stream_id, payload
 
     async def until_closed(self):
-        """All that comes until the other side closes; ConnectionResetError counts."""
+        """Return everything until the other side closes; ConnectionResetError counts as closing."""
         with contextlib.suppress(ConnectionResetError):
             return await asyncio.wait_for(self.reader.read(), 10)
         return b""

@@ -74,7 +74,7 @@ METHODS = {
 
 
 def run(scenario, *, methods=METHODS, limits=None, **kwargs):
-    """The scenario with a channel to a server; afterwards no task may be left."""
+    """Run the scenario with a channel to a server; check that no task is left afterwards."""
 
     async def main():
         async with (
@@ -146,7 +146,7 @@ def test_calls_wait_for_the_servers_stream_limit():
         ("Break", StatusCode.UNKNOWN, "internal error"),
         ("BreakLater", StatusCode.UNKNOWN, "internal error"),
         ("Nothing", StatusCode.UNIMPLEMENTED, "unknown method Nothing for service t.T"),
-        ("Stream", StatusCode.INTERNAL, "a unary call is answered with one message, 0 came"),
+        ("Stream", StatusCode.INTERNAL, "a unary call got 0 messages instead of one"),
     ],
 )
 @pytest.mark.parametrize("size", [0, 100_000], ids=["small", "large"])
@@ -171,7 +171,7 @@ def test_a_second_answer_to_a_unary_call_is_refused():
         for count in (b"2", b"100000"):
             code, message = await failure(channel.unary("/t.T/Count", count, timeout_s=None))
             assert code is StatusCode.INTERNAL
-            assert message.startswith("a unary call is answered with one message, ")
+            assert message.startswith("a unary call got ")
 
     run(scenario)
 
@@ -187,7 +187,7 @@ def test_metadata():
 
 def test_metadata_that_is_not_allowed_sends_nothing():
     async def scenario(channel, _server):
-        with pytest.raises(ValueError, match="not a metadata name"):
+        with pytest.raises(ValueError, match="invalid metadata name"):
             await channel.unary("/t.T/Echo", b"", timeout_s=None, metadata=[("A", "b")])
 
     run(scenario)
@@ -204,7 +204,7 @@ def test_a_deadline_cancels_the_handler():
 
 
 def test_the_servers_own_clock_ends_a_call_too():
-    """A client that sends grpc-timeout and then waits for the status."""
+    """Send grpc-timeout from a client that then waits for the status."""
     cancelled = asyncio.Event()
 
     async def note(call, message):
@@ -374,7 +374,7 @@ def test_a_slow_reader_slows_the_sender():
     async def scenario(channel, _server):
         async with channel.stream("/t.T/Flood", timeout_s=None) as stream:
             assert len(await stream.receive()) == 100_000
-            # Nothing to wait for: that nothing more happens is what is tested.
+            # There is nothing to wait for: the test checks that nothing more happens.
             for _ in range(50):
                 await asyncio.sleep(0.001)
             assert len(sent) < 40
@@ -386,7 +386,7 @@ def test_a_slow_reader_slows_the_sender():
 
 
 def test_large_messages_wait_for_a_slow_reader():
-    """Messages over the window: the second one may not pile up behind the unread first."""
+    """Check that a second message over the window does not pile up behind an unread first."""
 
     async def flood(stream):
         for _ in range(10):
@@ -526,7 +526,7 @@ def test_a_handler_that_shuts_its_server_down():
     run(scenario, methods=methods)
 
 
-def test_two_who_send_on_one_stream_both_get_on():
+def test_two_senders_on_one_stream_both_proceed():
     async def scenario(channel, _server):
         async with channel.stream("/t.T/Stream", timeout_s=None) as stream:
             sending = [asyncio.ensure_future(stream.send(bytes(3_000_000))) for _ in range(3)]
@@ -539,7 +539,7 @@ def test_two_who_send_on_one_stream_both_get_on():
     run(scenario)
 
 
-def test_a_turn_given_to_one_who_leaves_is_passed_on():
+def test_a_turn_given_to_a_cancelled_call_is_passed_on():
     async def scenario(channel, _server):
         running = asyncio.ensure_future(channel.unary("/t.T/Forever", b"", timeout_s=None))
         await asyncio.sleep(0)
@@ -550,7 +550,7 @@ def test_a_turn_given_to_one_who_leaves_is_passed_on():
         await asyncio.sleep(0)
         running.cancel()
         await asyncio.sleep(0)
-        # Its turn has come, and it has not run yet.
+        # Its turn has come, but it has not run yet.
         leaving.cancel()
         assert await asyncio.wait_for(staying, 5) == b"staying"
 

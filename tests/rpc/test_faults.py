@@ -1,4 +1,4 @@
-"""Peers that break, stall or flood a real socket: each limit, and what the others notice of it."""
+"""Peers that break the protocol, stall or flood, on real sockets: each limit and its effects."""
 
 import asyncio
 import contextlib
@@ -51,21 +51,21 @@ def run(scenario, methods=ECHO, **limits):
 
 
 async def still_serves(path):
-    """Another client is served as ever."""
+    """Check that another client is still served."""
     channel = await connect(path)
     assert await channel.unary("/t.T/M", b"x", timeout_s=5) == b"x"
     await channel.close()
 
 
 def fields_of(payload):
-    """The fields of a connection's first header block, as text."""
+    """Return the fields of a connection's first header block as text."""
     return {
         name.decode(): value.decode() for name, value in hpack.Decoder().decode(payload, raw=True)
     }
 
 
 async def goaway_of(peer):
-    """Error code and text of the GOAWAY before the connection closes."""
+    """Return error code and text of the GOAWAY before the connection closes."""
     _, _, _, payload = await peer.next(GOAWAY)
     await peer.until_closed()
     await peer.close()
@@ -82,7 +82,7 @@ def test_a_raw_call_for_reference():
     run(scenario)
 
 
-def test_a_broken_protocol_is_told_and_closed(caplog):
+def test_a_protocol_error_is_reported_and_closes_the_connection(caplog):
     caplog.set_level(logging.WARNING)
 
     async def scenario(path, _server):
@@ -152,7 +152,7 @@ def test_a_message_over_the_limit(prefix):
         assert fields["grpc-status"] == "8"
         size = int.from_bytes(prefix[1:], "big")
         assert fields["grpc-message"] == f"received message larger than max ({size} vs. 1000)"
-        # The rest of it is not wanted.
+        # The rest of the request is not wanted.
         assert (await peer.next(RST))[3] == number(0)
         await peer.send(frame(DATA, END_STREAM, 1, b"late"))
         await peer.send(request(3) + frame(DATA, END_STREAM, 3, framing.encode_message(b"x")))
@@ -226,7 +226,7 @@ def test_a_request_that_ends_with_its_headers_or_with_trailers():
         encoder = hpack.Encoder()
         await peer.send(request(1, end=True, encoder=encoder))
         fields = fields_of((await peer.next(HEADERS))[3])
-        assert fields["grpc-message"] == "a unary call takes one message, 0 came"
+        assert fields["grpc-message"] == "a unary call takes one message, but 0 came"
         await peer.send(
             request(3, encoder=encoder)
             + frame(DATA, 0, 3, framing.encode_message(b"x"))
@@ -287,11 +287,11 @@ def test_a_handler_that_waits_for_a_shut_window_is_cancelled():
     run(scenario, {"/t.T/M": rpc.streaming(flood)}, stall_timeout_s=0.1)
 
 
-def test_a_peer_that_reads_nothing_is_let_go():
+def test_a_peer_that_reads_nothing_is_disconnected():
     async def scenario(path, server):
         hello = _frames.PREFACE + _frames.settings({_frames.Setting.INITIAL_WINDOW_SIZE: 2**31 - 1})
         peer = await RawPeer.to(path, hello + frame(8, 0, 0, number(2**30)))
-        # Four answers are many times what a socket holds.
+        # Four answers are many times what a socket buffers.
         encoder = hpack.Encoder()
         for stream_id in (1, 3, 5, 7):
             await peer.send(request(stream_id, encoder=encoder))
@@ -311,7 +311,7 @@ def test_a_peer_that_reads_nothing_is_let_go():
 
 
 def test_backpressure_stops_the_reading():
-    """Answers that nobody reads: from the high-water mark on no more requests are taken."""
+    """Check that no more requests are read once unread answers reach the high-water mark."""
     calls: list[int] = []
 
     def large(_call, _message):
@@ -324,7 +324,7 @@ def test_backpressure_stops_the_reading():
         encoder = hpack.Encoder()
         for count in range(100):
             stream_id = 1 + 2 * count
-            # Large, so that a single read does not bring many of them.
+            # Large, so that a single read does not contain many of them.
             peer.writer.write(request(stream_id, encoder=encoder))
             peer.writer.write(
                 frame(DATA, END_STREAM, stream_id, framing.encode_message(bytes(16_000)))
@@ -341,7 +341,7 @@ def test_backpressure_stops_the_reading():
     run(scenario, {"/t.T/M": rpc.unary(large)})
 
 
-def test_who_says_nothing_is_let_go():
+def test_a_silent_peer_is_disconnected():
     async def scenario(path, server):
         peer = await RawPeer.to(path, b"")
         await peer.until_closed()
@@ -353,7 +353,7 @@ def test_who_says_nothing_is_let_go():
     run(scenario, handshake_timeout_s=0.05)
 
 
-def test_what_speaks_http_1_is_told_off():
+def test_an_http_1_client_is_refused():
     async def scenario(path, _server):
         peer = await RawPeer.to(path, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert await goaway_of(peer) == (1, "not an HTTP/2 preface")
@@ -399,7 +399,7 @@ def test_who_is_refused_does_not_fill_the_log(caplog, monkeypatch):
 
 
 def test_a_cancel_in_the_same_read_as_the_call():
-    """The handler's coroutine is made, and must not be left behind unawaited."""
+    """Check that the handler's coroutine, already made, is not left unawaited."""
 
     async def later(_call, message):
         return message
@@ -413,7 +413,7 @@ def test_a_cancel_in_the_same_read_as_the_call():
     run(scenario, {"/t.T/M": rpc.unary(later)})
 
 
-def test_a_bug_of_ours_ends_the_connection_and_is_logged(caplog):
+def test_an_internal_fault_ends_the_connection_and_is_logged(caplog):
     async def scenario(path, server):
         peer = await RawPeer.to(path)
         await peer.next(SETTINGS)
@@ -423,7 +423,7 @@ def test_a_bug_of_ours_ends_the_connection_and_is_logged(caplog):
         assert await goaway_of(peer) == (2, "")
 
     run(scenario)
-    assert "closed by a bug of ours" in caplog.text
+    assert "closed because of an internal fault" in caplog.text
 
 
 def test_acknowledgements_leave_a_little_later():
@@ -436,12 +436,12 @@ def test_acknowledgements_leave_a_little_later():
     run(scenario)
 
 
-# A server that misbehaves, our channel as its client
+# A faulty server, with our channel as its client
 
 
 @contextlib.asynccontextmanager
 async def raw_server(serve):
-    """A listening socket whose first connection runs `serve(peer)`; its path."""
+    """Listen on a socket whose first connection runs `serve(peer)`; yield its path."""
     with tempfile.TemporaryDirectory() as folder:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -466,7 +466,7 @@ async def raw_server(serve):
 
 
 def ask(answer, *, hello=None):
-    """What a unary call gives when the server answers its HEADERS with these bytes."""
+    """Return the outcome of a unary call if the server answers its HEADERS with these bytes."""
 
     async def serve(peer):
         await peer.reader.readexactly(len(_frames.PREFACE))
@@ -493,7 +493,7 @@ ANSWER = frame(DATA, 0, 1, framing.encode_message(b"y"))
 
 
 def sections(*pieces):
-    """Header sections (tuples; True in front ends the stream) and raw frames, in order."""
+    """Join header sections (tuples; a leading True ends the stream) and raw frames in order."""
     encoder = hpack.Encoder()
     return b"".join(
         piece
@@ -536,7 +536,7 @@ def sections(*pieces):
         (
             sections((*RESPONSE, (b"grpc-encoding", b"gzip"))),
             StatusCode.INTERNAL,
-            "the server compresses unasked",
+            "the server sent a compressed response",
         ),
         (
             sections(RESPONSE, ANSWER, frame(DATA, END_STREAM, 1)),
@@ -546,7 +546,7 @@ def sections(*pieces):
         (
             sections(RESPONSE, frame(DATA, 0, 1, b"\0\0\0\0\5ab"), (True, *TRAILERS)),
             StatusCode.INTERNAL,
-            "a unary call is answered with one message, 0 came",
+            "a unary call got 0 messages instead of one",
         ),
         (
             sections(RESPONSE, ANSWER, (True, (b"grpc-status", b"7"), (b"grpc-message", b"n%6F"))),
@@ -592,7 +592,7 @@ def test_a_good_answer_from_a_raw_server():
     assert ask(sections(RESPONSE, ANSWER, (True, *TRAILERS))) == b"y"
 
 
-def test_a_server_that_is_none():
+def test_a_server_that_does_not_speak_http_2():
     async def serve(peer):
         await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await peer.until_closed()
@@ -625,7 +625,7 @@ def test_a_server_that_hangs_up_at_once(tmp_path):
 
 
 def test_the_graceful_stop_of_grpc_go():
-    """GOAWAY with the largest id and a PING; only its acknowledgement brings the second GOAWAY."""
+    """Check that only the PING's acknowledgement brings the second GOAWAY, as in grpc-go."""
 
     async def serve(peer):
         await peer.reader.readexactly(len(_frames.PREFACE))
@@ -637,7 +637,7 @@ def test_the_graceful_stop_of_grpc_go():
         assert (await peer.next(PING))[1:] == (ACK, 0, ping)
         await peer.send(frame(GOAWAY, 0, 0, number(1) + number(0)))
         await peer.send(sections(RESPONSE, ANSWER, (True, *TRAILERS)))
-        # Its last call done, our channel closes by itself.
+        # After its last call our channel closes by itself.
         await peer.next(GOAWAY)
         await peer.until_closed()
 

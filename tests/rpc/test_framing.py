@@ -204,11 +204,11 @@ def test_binary_metadata_padded_or_wrong():
     ids=["upper", "reserved", "empty", "space", "pseudo"],
 )
 def test_metadata_names_that_are_refused(metadata):
-    with pytest.raises(ValueError, match="not a metadata name"):
+    with pytest.raises(ValueError, match="invalid metadata name"):
         framing.encode_metadata(metadata)
 
 
 @pytest.mark.parametrize("value", ["a\nb", "ü", "\0"])
 def test_metadata_values_that_are_refused(value):
-    with pytest.raises(ValueError, match="not a metadata value: that of 'name'"):
+    with pytest.raises(ValueError, match="invalid metadata value for 'name'"):
         framing.encode_metadata([("name", value)])

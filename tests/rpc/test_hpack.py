@@ -24,7 +24,7 @@ def test_repeated_headers_are_decoded_once_and_shared():
     assert first.pseudo[":path"] == "/t.T/M"
 
 
-def test_an_insertion_forgets_what_was_remembered():
+def test_an_insertion_clears_the_cache():
     peer, decoder = hpack.Encoder(), Decoder(65536)
     for _ in range(3):
         decoder.decode(peer.encode(REQUEST))
@@ -34,7 +34,7 @@ def test_an_insertion_forgets_what_was_remembered():
     assert decoder.decode(peer.encode(REQUEST)).pseudo[":path"] == "/t.T/M"
 
 
-def test_a_smaller_table_forgets_what_was_remembered():
+def test_a_smaller_table_clears_the_cache():
     peer, decoder = hpack.Encoder(), Decoder(65536)
     peer.encode(REQUEST)
     decoder = Decoder(65536)
@@ -61,7 +61,7 @@ def test_a_smaller_table_that_keeps_its_newest_entry():
         decoder.decode(remembered)
 
 
-def test_an_entry_larger_than_the_table_forgets_what_was_remembered():
+def test_an_entry_larger_than_the_table_clears_the_cache():
     peer, decoder = hpack.Encoder(), Decoder(65536)
     decoder.decode(peer.encode(REQUEST))
     remembered = peer.encode(REQUEST)
@@ -123,8 +123,8 @@ VALUES = st.sampled_from([b"", b"1", b"v" * 300, b"w" * 900])
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(NAMES, VALUES), max_size=6).map(tuple), max_size=30))
-def test_memory_changes_nothing(sections):
-    """The same sections through our coders and through plain hpack."""
+def test_the_cache_changes_nothing(sections):
+    """Encode and decode the same sections with our coders and with plain hpack."""
     ours, plain = Decoder(65536), hpack.Decoder()
     peer = hpack.Encoder()
     encoder, reader = Encoder(), hpack.Decoder()

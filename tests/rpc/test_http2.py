@@ -50,7 +50,7 @@ def settings_frame(**values):
 
 
 def fails(connection, data, code, reason):
-    """The bytes end the connection: GOAWAY says why, and nothing is read after it."""
+    """Check that the bytes end the connection: GOAWAY says why, and nothing more is read."""
     with pytest.raises(RemoteProtocolError) as caught:
         connection.receive_data(data)
     assert caught.value.error_code is code
@@ -153,7 +153,7 @@ def test_any_split_gives_the_same(cuts):
     assert events_of(pieces) == events_of([data])
 
 
-# Frames whose mere arrival ends the connection.
+# Frames that end the connection when they arrive.
 @pytest.mark.parametrize(
     ("data", "code", "reason"),
     [
@@ -194,16 +194,16 @@ def test_any_split_gives_the_same(cuts):
         (frame(WINDOW, 0, 0, b""), SIZE, "WINDOW_UPDATE not of 4 bytes"),
         (frame(WINDOW, 0, 1, number(1)), PROTOCOL, "WINDOW_UPDATE on an idle stream"),
         (frame(WINDOW, 0, 0, number(2**31 - 1)), FLOW, "connection window over 2^31-1"),
-        (frame(CONTINUATION, END_HEADERS, 1), PROTOCOL, "CONTINUATION on its own"),
+        (frame(CONTINUATION, END_HEADERS, 1), PROTOCOL, "CONTINUATION without HEADERS"),
         (
             frame(HEADERS, 0, 1, block()) + frame(CONTINUATION, END_HEADERS, 3),
             ErrorCode.PROTOCOL_ERROR,
-            "frame amid a header block",
+            "frame inside a header block",
         ),
         (
             frame(HEADERS, 0, 1, block()) + frame(0xBE, 0, 1),
             ErrorCode.PROTOCOL_ERROR,
-            "frame amid a header block",
+            "frame inside a header block",
         ),
         (
             request(1, end=True) + request(1),
@@ -236,7 +236,7 @@ def test_a_wrong_preface_3_4(hello, reason):
     fails(core(started=False)[0], hello, ErrorCode.PROTOCOL_ERROR, reason)
 
 
-# Faults that concern one stream: it is reset, the connection goes on.
+# Errors that concern one stream: it is reset, and the connection goes on.
 @pytest.mark.parametrize(
     ("data", "code"),
     [
@@ -282,7 +282,7 @@ def test_what_ends_the_stream(data, code):
     server.receive_data(data)
     assert resets(server.data_to_send()) == [(1, code)]
     assert server.idle
-    # Whatever was on its way is ignored.
+    # Whatever was under way is ignored.
     server.receive_data(frame(DATA, 0, 1, b"late") + frame(WINDOW, 0, 1, number(1)))
     server.receive_data(request(3, end=True))
     assert resets(server.data_to_send()) == []
@@ -321,11 +321,11 @@ def test_an_answer_before_the_request_has_ended_8_1():
     assert resets(server.data_to_send()) == []
 
 
-# Flow control, what we send: 5.2, 6.9
+# Flow control of what we send: 5.2, 6.9
 
 
 def opened(**peer):
-    """A server with an open, fully received request, the peer's settings in force."""
+    """Make a server with an open, fully received request; the peer's settings are in force."""
     server, seen = core()
     server.receive_data(settings_frame(**peer) + request(1, end=True))
     server.data_to_send()
@@ -358,7 +358,7 @@ def test_a_whole_response_waits_too():
     assert [part[0] for part in frames(server.data_to_send())] == [HEADERS]
     server.receive_data(settings_frame(INITIAL_WINDOW_SIZE=5))
     found = frames(server.data_to_send())
-    # The acknowledgement first: from it on a peer may count with the new window.
+    # The acknowledgement comes first: from then on a peer may use the new window.
     assert [part[0] for part in found] == [SETTINGS, DATA, HEADERS]
 
 
@@ -465,7 +465,7 @@ def test_stalled_streams_are_found():
     assert server.stalled_since(clock.now - 1) == [seen.streams[1]]
 
 
-# Flow control, what we receive
+# Flow control of what we receive
 
 
 def test_windows_are_given_back_as_content_is_consumed():
@@ -480,7 +480,7 @@ def test_windows_are_given_back_as_content_is_consumed():
         given[stream_id] += int.from_bytes(payload, "big")
     assert 400_000 - 65535 < given[1] <= 400_000
     assert 400_000 - 100_000 < given[0] <= 400_000
-    # At half a window each, not for every frame.
+    # One for each half of the window, not for every frame.
     assert len(updates) <= 20
 
 
@@ -545,7 +545,7 @@ def test_graceful_shutdown_of_a_server_6_8():
     assert not server.shutdown_complete
     server.finish_shutdown()
     assert frames(server.data_to_send()) == [(GOAWAY, 0, 0, number(3) + number(0))]
-    # Too late: ignored, but its header block is decoded all the same.
+    # Too late, so it is ignored, but its header block must still be decoded.
     server.receive_data(request(5, end=True) + frame(DATA, 0, 5, b"x"))
     assert server.data_to_send() == b""
     assert server.stream_count == 2
@@ -644,7 +644,7 @@ def test_what_comes_for_a_stream_that_we_reset_is_ignored():
 
 def test_sending_what_the_state_forbids_is_our_fault():
     server, _, stream = opened(INITIAL_WINDOW_SIZE=1)
-    with pytest.raises(LocalProtocolError, match="no stream can be opened here"):
+    with pytest.raises(LocalProtocolError, match="this connection can open no stream"):
         server.open_stream()
     server.send_response(stream, RESPONSE, b"ab", TRAILERS)
     with pytest.raises(LocalProtocolError, match="data after the end"):
@@ -655,11 +655,11 @@ def test_sending_what_the_state_forbids_is_our_fault():
         server.send_headers(stream, RESPONSE)
     client, _ = core(client=True)
     client.close()
-    with pytest.raises(LocalProtocolError, match="no stream can be opened here"):
+    with pytest.raises(LocalProtocolError, match="this connection can open no stream"):
         client.open_stream()
 
 
-def test_closing_twice_says_goodbye_once():
+def test_closing_twice_sends_one_goaway():
     server, _ = core()
     server.close()
     server.close()
@@ -669,7 +669,7 @@ def test_closing_twice_says_goodbye_once():
     assert server.data_to_send() == b""
 
 
-# Floods: each limit in its number, and once the interval has passed they are forgiven
+# Floods: each limit is exact, and the count starts again after the interval
 
 
 @pytest.mark.parametrize(
@@ -688,7 +688,7 @@ def test_floods(limit, data, reason):
     server, _ = core(clock=clock, **{limit: 5})
     server.receive_data(request(1, end=True) + request(3))
     if "stream errors" in reason:
-        # Each on another stream: what comes after our reset is ignored, and costs nothing.
+        # Each on another stream: frames that come after our reset are ignored and cost nothing.
         data = b"".join(request(5 + 2 * count, TRAILERS) for count in range(20))
         server.receive_data(data[: len(data) // 20 * 5])
         clock.now += 11
@@ -747,7 +747,7 @@ def test_remembered_ids_are_bounded():
     assert len(server._gaps) <= 64
 
 
-# No input makes anything but a protocol error
+# Any input either works or causes a protocol error
 
 
 def survive(client, data):
@@ -791,7 +791,7 @@ def test_any_bytes(client, data):
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_mutated_conversations(data):
-    """A good conversation with a few bytes changed, dropped or doubled."""
+    """Change, drop or double a few bytes of a valid conversation."""
     wire = bytearray(conversation()[len(PREFACE) :])
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(wire) - 1))

@@ -1,4 +1,4 @@
-"""What an inbox gives back of the window, and when."""
+"""How much of the window an inbox returns, and when."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from vault_jwt_plugin.rpc.framing import encode_message
 
 
 class Host:
-    """Counts what is given back; is its own core."""
+    """Count the returned window; acts as its own core."""
 
     def __init__(self, **limits):
         self.core = self
@@ -55,7 +55,7 @@ def test_behind_an_unread_message_nothing_is_given_back():
     assert asyncio.run(box.receive()) == b"a"
     assert host.returned == 6
     assert asyncio.run(box.receive()) == b"b"
-    # Nothing waits any more: the unfinished one may grow.
+    # No message waits any more, so the incomplete one may grow.
     assert host.returned == 62
 
 
@@ -90,11 +90,11 @@ def test_the_end_comes_after_the_messages():
         asyncio.run(box.receive())
 
 
-def test_an_end_amid_a_message():
+def test_an_end_inside_a_message():
     _, box = inbox()
     box.feed(b"\0\0")
     box.end()
-    with pytest.raises(rpc.RPCError, match="INTERNAL: the stream ended amid a message"):
+    with pytest.raises(rpc.RPCError, match="INTERNAL: the stream ended inside a message"):
         asyncio.run(box.receive())
 
 

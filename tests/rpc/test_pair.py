@@ -1,4 +1,4 @@
-"""Two cores joined in memory: what one sends the other understands."""
+"""Two cores joined in memory: each understands what the other sends."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from tests.rpc.helpers import REQUEST, RESPONSE, TRAILERS, exchange, pair
 from vault_jwt_plugin.rpc.errors import ErrorCode
 
 
-def test_a_call_there_and_back():
+def test_a_unary_round_trip():
     client, client_seen, server, server_seen = pair()
     for turn in range(3):
         stream = client.open_stream()
@@ -61,7 +61,7 @@ def test_a_stalled_reader_stalls_its_stream_and_no_other():
     assert list(client.blocked) == []
 
 
-def test_a_shut_connection_window_opens_for_all():
+def test_a_closed_connection_window_opens_for_all_streams():
     client, _, server, server_seen = pair(connection_window_bytes=65535)
     streams = [client.open_stream() for _ in range(10)]
     for stream in streams:
@@ -107,7 +107,7 @@ def test_graceful_shutdown_lets_calls_finish():
     st.integers(1, 40_000),
 )
 def test_any_sequence_of_sendings_is_understood(steps, size):
-    """Whatever the two sides do within their rules, neither sees a broken protocol."""
+    """Check that neither side sees a protocol error, whatever both do within their rules."""
     client, _, server, server_seen = pair(stream_window_bytes=65535, connection_window_bytes=65535)
     opened = []
     for what, which in steps:

@@ -1,4 +1,4 @@
-"""Mutual TLS as AutoMTLS has it: P-521 and P-256, ALPN h2, both roles ours."""
+"""Mutual TLS as in AutoMTLS: P-521 and P-256, ALPN h2, both roles ours."""
 
 import asyncio
 import os
@@ -71,7 +71,7 @@ def refused(client_tls, server_tls, expected):
             await connect(path, tls=client_tls)
         assert caught.value.code is StatusCode.UNAVAILABLE
         assert expected in caught.value.message
-        # The next one, with the right certificate, gets in.
+        # The next client, with the right certificate, is accepted.
         good = await connect(path, tls=context(P521, P256, server=False))
         assert await good.unary("/t.T/M", b"x", timeout_s=5) == b"x"
         await good.close()
@@ -80,7 +80,7 @@ def refused(client_tls, server_tls, expected):
 
 
 @pytest.mark.parametrize("own", [None, STRANGER], ids=["no certificate", "a stranger's"])
-def test_a_client_that_cannot_show_who_it_is(own):
+def test_a_client_without_the_expected_certificate(own):
     refused(
         context(own, P256, server=False),
         context(P256, P521, server=True),
@@ -88,7 +88,7 @@ def test_a_client_that_cannot_show_who_it_is(own):
     )
 
 
-def test_a_server_that_is_somebody_else():
+def test_a_server_with_another_certificate():
     refused(
         context(P521, STRANGER, server=False),
         context(P256, P521, server=True),
@@ -135,8 +135,8 @@ def test_a_handshake_that_does_not_go_on_blocks_nobody():
     run(scenario, context(P256, P521, server=True), handshake_timeout_s=0.3)
 
 
-def test_both_sides_say_goodbye():
-    """close_notify from either: the other side sees an orderly end, not an error."""
+def test_both_sides_send_close_notify():
+    """Check that a close_notify from either side is an orderly end, not an error."""
 
     async def scenario(path, server):
         channel = await connect(path, tls=context(P521, P256, server=False))
@@ -174,7 +174,7 @@ def test_our_goodbye_is_a_close_notify():
         reading = asyncio.ensure_future(asyncio.to_thread(read))
         await asyncio.to_thread(greeted.wait, 10)
         await server.shutdown(0.1)
-        # Without it the reader gets an SSLEOFError.
+        # Without a close_notify the reader gets an SSLEOFError.
         await reading
 
     run(scenario, context(P256, P521, server=True))
@@ -195,7 +195,7 @@ def test_garbage_after_the_handshake_ends_the_connection():
                     sock, server_hostname="localhost", do_handshake_on_connect=True
                 ) as tls:
                     tls.recv(10)
-                    # Beneath the TLS layer: a record that does not decrypt.
+                    # Below the TLS layer: a record that cannot be decrypted.
                     os.write(tls.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
                     with pytest.raises(ssl.SSLError):
                         read_to_the_end(tls)

@@ -1,4 +1,4 @@
-"""The socket pump at its edges; what it carries is tested in test_calls, test_faults, test_tls."""
+"""The transport's edge cases; test_calls, test_faults and test_tls cover the rest."""
 
 import asyncio
 import socket
@@ -7,8 +7,8 @@ from vault_jwt_plugin.rpc import Limits
 from vault_jwt_plugin.rpc._transport import Transport
 
 
-class Pumped:
-    """Has one thing to say, and notes how it ends."""
+class User:
+    """Send one piece of data, and record how the connection ends."""
 
     def __init__(self):
         self.out = b""
@@ -31,18 +31,18 @@ class Pumped:
         self.ends.append(type(error))
 
 
-def test_closing_with_a_last_word_for_a_peer_that_is_gone():
+def test_closing_with_data_left_for_a_peer_that_is_gone():
     async def scenario():
         ours, theirs = socket.socketpair()
-        pumped = Pumped()
+        user = User()
         transport = Transport(
-            ours, pumped, tls=None, server_side=True, server_hostname=None, limits=Limits()
+            ours, user, tls=None, server_side=True, server_hostname=None, limits=Limits()
         )
         transport.start()
         theirs.close()
-        pumped.out = b"goodbye"
+        user.out = b"goodbye"
         transport.close()
         transport.close()
-        assert pumped.ends == [BrokenPipeError]
+        assert user.ends == [BrokenPipeError]
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Scripts and recipes as modules: they lie in no package, and scripts have no suffix."""
+"""Load scripts and recipes as modules: they are in no package, and scripts have no suffix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def load(path: str) -> ModuleType:
-    """The module at `path` in this checkout, under its own name; what it imports beside it too."""
+    """Load the module at `path` in this checkout by its own name; it can import its neighbours."""
     file = REPO / path
     name = file.stem
     spec = importlib.util.spec_from_loader(name, SourceFileLoader(name, str(file)))

@@ -1,4 +1,4 @@
-"""What pip-audit says, and what is made of it: nothing checked never looks like all is well."""
+"""What the script makes of pip-audit's answers: an unchecked run never looks like success."""
 
 import json
 import subprocess
@@ -75,7 +75,7 @@ def test_no_answer_is_said_loudly(required, status, capsys):
 
 @pytest.fixture
 def pip_audit(monkeypatch, tmp_path):
-    """Have pip-audit write a document, and say `said`."""
+    """Make pip-audit write a document and print `said`."""
 
     def answers(document, said="", status=0):
         def run(command):

@@ -1,4 +1,4 @@
-"""Environments are made from lock files alone, to the end or anew."""
+"""Environments are made only from lock files, completely or again from scratch."""
 
 import ast
 
@@ -17,7 +17,7 @@ def lock(tmp_path):
 
 
 def test_old_interpreters_can_read_it():
-    """They are to be told what is missing, not to fail on a line of code."""
+    """Check that old interpreters can say what is missing, instead of failing on a line of code."""
     ast.parse((REPO / "scripts" / "_environment.py").read_text(), feature_version=(3, 7))
 
 

@@ -170,7 +170,7 @@ def test_a_write_that_answers_nothing_tells_what_it_ignored():
     data = {"zz": 1, "name": "y"}
     answer = ask(silent().handle_request, path="role/x", data=data)
     assert answer == Response(warnings=("Endpoint ignored these unrecognized parameters: [zz]",))
-    # Clients send the name along; for them the answer stays as empty as it was.
+    # Clients send the name along; for them the answer stays as empty as before.
     assert ask(silent().handle_request, path="role/x", data={"name": "y"}) is None
 
 

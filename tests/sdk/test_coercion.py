@@ -1,4 +1,4 @@
-"""What each field type reads (framework/field_data.go over mapstructure, parseutil)."""
+"""How each field type reads values (framework/field_data.go over mapstructure, parseutil)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public surface, and what importing it costs."""
+"""The public names, and what importing them costs."""
 
 from __future__ import annotations
 

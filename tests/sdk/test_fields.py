@@ -1,4 +1,4 @@
-"""Declared parameters: defaults, stored and read-back forms, what was sent."""
+"""Declared parameters: defaults, the stored and returned forms, and what was sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON as the hosts mean it."""
+"""JSON as the hosts read and write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Caller's text in messages."""
+"""Callers' text in messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_phrases_are_left_out(phrase):
 
 
 def test_what_is_not_shown_is_not_looked_at():
-    """Else a caller could have 16 MiB folded for each message."""
+    """Otherwise a caller could make each message fold 16 MiB."""
     assert quoted("x" * 128 + HOST_PHRASES[0]) == '"' + "x" * 128 + '…"'
     shown = quoted("x" * 120 + HOST_PHRASES[0])
     assert shown == '"' + "x" * 120 + HOST_PHRASES[0][:8] + '…"'

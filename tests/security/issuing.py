@@ -1,7 +1,7 @@
-"""The paths of a mount that issue tokens, and an attacker's attempts on each of them.
+"""The paths of a mount that issue tokens, and attempts of an attacker on each of them.
 
-Every rule is tried on every path: a rule enforced on one and forgotten on another is how most
-vulnerabilities of this method came about. A new path joins by one entry in `PATHS`.
+Every rule is tried on every path: most vulnerabilities of this method came from a rule that was
+enforced on one path and forgotten on another. To add a path, add one entry to `PATHS`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.sdk import Auth, Response
 
 MARK = "mArKeD-sEcReT"
-"""In every hostile token's claims: what must be found nowhere."""
+"""A mark in every hostile token's claims, which must appear nowhere else."""
 
 CLAIMS: Mapping[str, Any] = {
     "iss": "https://issuer.example",
@@ -40,16 +40,16 @@ CLAIMS: Mapping[str, Any] = {
 }
 
 LONGEST_S = 5.0
-"""For one attempt, on a busy machine; most take a millisecond."""
+"""The most seconds for one attempt on a busy machine; most take a millisecond."""
 
 MOST_BYTES = 48 * 1024 * 1024
-"""Peak of memory that one attempt may allocate."""
+"""The peak of memory that one attempt may allocate, in bytes."""
 
 LONGEST_MESSAGE_CHARS = 300
 
 
 class Mounted(BareMounted):
-    """A mount that all of its paths can be used on: CEL needs the host protocol's messages."""
+    """A mount on which all paths can be used: CEL needs the host protocol's messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,13 +66,13 @@ class IssuingPath:
     """One path that issues tokens for JWTs.
 
     Attributes:
-        name: For test ids.
-        login: The path of logins.
-        role: The path of its role `demo`.
-        parameters: Of a role that binds nothing but what a test adds, and takes its alias from
-            the claim `sub`.
-        rules: What its roles can bind beside the audience.
-        codes: Codes of other paths -> this path's for the same reason.
+        name: used in test ids.
+        login: the path of logins.
+        role: the path of its role `demo`.
+        parameters: those of a role that binds only what a test adds, and takes its alias from the
+            claim `sub`.
+        rules: what its roles can bind besides the audience.
+        codes: other paths' codes -> this path's code for the same reason.
     """
 
     name: str
@@ -83,13 +83,13 @@ class IssuingPath:
     codes: Mapping[str, str] = field(default_factory=dict)
 
     async def write_role(self, mounted: Mounted, **parameters: Any) -> None:
-        """Write the role, with these parameters beside the usual ones."""
+        """Write the role with these parameters in addition to the usual ones."""
         await mounted.write(self.role, {**self.parameters, **parameters})
 
     async def attempt(
         self, mounted: Mounted, jwt: Any, operation: Operation = Operation.UPDATE, **request: Any
     ) -> Response:
-        """One login."""
+        """Try one login."""
         data = {"role": "demo", "jwt": jwt}
         answer: Response | None = await mounted.ask(operation, self.login, data, **request)
         assert answer is not None
@@ -125,7 +125,7 @@ on_every_path = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.nam
 
 
 def on_paths_with(rule: str) -> pytest.MarkDecorator:
-    """Every path whose roles have this rule."""
+    """Select every path whose roles have this rule."""
     paths = [path for path in PATHS if rule in path.rules]
     return pytest.mark.parametrize("path", paths, ids=lambda path: path.name)
 
@@ -137,7 +137,7 @@ STATIC_KEYS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """What an attempt came to."""
+    """The result of a denied attempt."""
 
     code: str
     message: str
@@ -153,15 +153,15 @@ async def login(
     now: float | None = None,
     **parameters: Any,
 ) -> Auth | Denied:
-    """One login on a mount of its own; a fault (HTTP 500) fails the test.
+    """Log in once on a new mount; a fault (HTTP 500) fails the test.
 
     Args:
-        path: Which way.
-        jwt: What is sent.
-        config: Of the mount; None = static keys of every kind.
-        documents: URL -> what the issuer serves.
-        now: Unix seconds; None = when CLAIMS are good.
-        parameters: Of the role.
+        path: the path to use.
+        jwt: the token to send.
+        config: the mount's configuration; None means static keys of every kind.
+        documents: URL -> the issuer's document.
+        now: Unix seconds; None means a time at which CLAIMS are valid.
+        parameters: those of the role.
     """
     async with Mounted() as mounted:
         if now is not None:
@@ -173,7 +173,7 @@ async def login(
 
 
 async def attempt(path: IssuingPath, mounted: Mounted, jwt: Any, **request: Any) -> Auth | Denied:
-    """One login on a mount that is there."""
+    """Log in once on an existing mount."""
     try:
         answer = await path.attempt(mounted, jwt, **request)
     except UserError as error:
@@ -182,7 +182,7 @@ async def attempt(path: IssuingPath, mounted: Mounted, jwt: Any, **request: Any)
         return Denied(code=error.code, message="", is_forbidden=True)
     except LogicalError as error:
         pytest.fail(f"an attacker brought about a fault: {error!r}")
-    # CVE-2026-46405: an error beside a grant hid the token, and it was valid.
+    # CVE-2026-46405: an error beside a grant hid the token, which was valid.
     assert answer.auth is not None
     assert not answer.data
     return answer.auth
@@ -192,9 +192,9 @@ WINDOW = 16
 
 
 def fragments(jwt: Any) -> list[str]:
-    """What would betray a token if it were found somewhere: the mark, and its parts in pieces.
+    """Return what would reveal a token wherever it is found: the mark, and pieces of its parts.
 
-    Any 31 characters in a row of a part's beginning or end hold one of the pieces.
+    Any 31 characters in a row from a part's beginning or end contain one of the pieces.
     """
     found = [MARK]
     for part in jwt.split(".") if isinstance(jwt, str) else ():
@@ -217,10 +217,10 @@ class _Records(logging.Handler):
 
 @contextmanager
 def nothing_logged(*secrets: str) -> Iterator[list[str]]:
-    """Nothing in the block logs any of these texts, at any level, before any redaction.
+    """Check that nothing in the block logs any of these texts, at any level, before redaction.
 
     Yields:
-        The log lines, growing.
+        The list of log lines, which grows.
     """
     records = _Records()
     root = logging.getLogger()
@@ -240,14 +240,14 @@ def nothing_logged(*secrets: str) -> Iterator[list[str]]:
 def check_denied(
     path: IssuingPath, jwt: Any, code: str, *, run: Any = None, **arguments: Any
 ) -> Denied:
-    """The token is denied with this code, in bounded time and memory, and told nowhere.
+    """Check that the token is denied with this code, in bounded time and memory, and not revealed.
 
     Args:
-        path: Which way it is tried.
-        jwt: The hostile token.
-        code: Stable, for this reason.
-        run: Makes the attempt instead of `login`.
-        arguments: Of `login`.
+        path: the path to try.
+        jwt: the hostile token.
+        code: the stable code for this reason.
+        run: makes the attempt instead of `login`.
+        arguments: those of `login`.
     """
     secrets = fragments(jwt)
     attempting = run if run is not None else login
@@ -271,7 +271,7 @@ def check_denied(
 
 
 def check_granted(path: IssuingPath, jwt: Any, **arguments: Any) -> Auth:
-    """The counter-test: this one gets in, so that a denial above says something."""
+    """Check that this token is accepted, so that a denial above has the intended reason."""
     outcome = asyncio.run(login(path, jwt, **arguments))
     assert not isinstance(outcome, Denied), outcome
     return outcome

@@ -1,6 +1,6 @@
-"""Vulnerabilities of this method, of its hosts and of JOSE libraries, each as a test by its name.
+"""Vulnerabilities of this method, of its hosts and of JOSE libraries, each tested by its name.
 
-On every path that issues a token; rules that only some paths have, on every path that has them.
+Each is tested on every path that issues a token, or on every path that has the rule.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def jwt_without(*names: str) -> str:
 
 
 def test_every_path_that_needs_no_token_is_tried_here():
-    """Whoever adds a path that issues tokens adds it to PATHS, or to those that issue none."""
+    """Check that every path without a token is in PATHS or among those that issue none."""
 
     async def run() -> set[str]:
         async with Mounted() as mounted:
@@ -73,7 +73,7 @@ def test_every_path_that_needs_no_token_is_tried_here():
     assert asyncio.run(run()) == {path.login for path in PATHS}
 
 
-# CVE-2024-5798: an `aud` of one text was passed over where the role binds none.
+# CVE-2024-5798: an `aud` of one string was ignored if the role binds none.
 
 
 @on_paths_with("unbound audience")
@@ -105,7 +105,7 @@ def test_cve_2024_5798_no_audience_is_fine_where_none_is_bound(path):
     check_granted(path, jwt_without("aud"), bound_subject="me")
 
 
-# cap#191, SECVULN-47712: the claim that was checked was another one than the one used.
+# cap#191, SECVULN-47712: the claim that was checked was not the claim that was used.
 
 
 @on_every_path
@@ -121,7 +121,7 @@ def test_cap_191_a_name_given_twice(path, twice):
     check_denied(path, token(payload.encode(), alg="EdDSA"), "claims_invalid", **ROLE)
 
 
-# J#377 J#370 V#31808: alias names go through byte for byte; an empty one is the caller's mistake.
+# J#377 J#370 V#31808: alias names are used byte for byte; an empty one is the caller's mistake.
 
 ALIKE = [
     ("\u00e9", "e\u0301"),
@@ -214,7 +214,7 @@ def test_cve_2026_46405_fuzzed(data, has_auth):
     assert not (is_error and response.HasField("auth"))
 
 
-# CVE-2026-4525: the caller's own token of the host reached methods in Authorization.
+# CVE-2026-4525: the caller's own token for the host reached methods in Authorization.
 
 
 @on_every_path
@@ -241,12 +241,12 @@ def test_cve_2026_4525_headers_are_neither_read_nor_kept(path):
         granted = asyncio.run(run())
     assert isinstance(granted, Auth)
     assert MARK not in repr(granted)
-    # A bearer token in a header is no login.
+    # A bearer token in a header is not a login.
     with nothing_logged(MARK):
         check_denied(path, "", "token_missing", **ROLE)
 
 
-# CVE-2025-4166, CVE-2025-52893: what an invalid request held was told in the error.
+# CVE-2025-4166, CVE-2025-52893: the error revealed the contents of an invalid request.
 
 WRONG_KINDS = {
     "object": {"a": MARK},
@@ -299,7 +299,7 @@ def test_cve_2025_52893_a_write_of_the_wrong_kind(path, field, value):
             try:
                 await mounted.write(path, {**usual.get(path, {}), field: value})
             except UserError as refused:
-                # A value of the right kind that is wrong may be quoted, where it is no secret.
+                # A wrong value of the right type may be quoted if it is not a secret.
                 if isinstance(refused, FieldError) or field in _SECRET:
                     told = refused.message
             except LogicalError as error:
@@ -332,7 +332,7 @@ def test_cve_2025_62513_no_answer_is_raw(path):
     asyncio.run(run())
 
 
-# CVE-2025-6004: the alias that was looked up first was another one than the login's.
+# CVE-2025-6004: the alias that was looked up first was not the login's.
 
 
 @on_every_path
@@ -380,7 +380,7 @@ def test_cve_2025_6004_the_lookahead_refuses_what_a_login_does(path, bad):
     asyncio.run(run())
 
 
-# CVE-2025-11621: a cache that was shared by two accounts.
+# CVE-2025-11621: two accounts shared a cache.
 
 
 @on_every_path
@@ -389,7 +389,7 @@ def test_cve_2025_11621_two_mounts_of_one_process_share_nothing(path):
         async with Mounted() as one, Mounted() as two:
             mine, theirs = key_for("ES256", "a"), key_for("ES256", "b")
             for mounted, key in ((one, mine), (two, theirs)):
-                # The same URL, role name and kid: what differs is the mount alone.
+                # The URL, role name and kid are the same; only the mount differs.
                 mounted.fetcher.documents[URL] = {"keys": [public_jwk(key, kid="k")]}
                 await mounted.write("config", {"jwks_url": URL})
                 await path.write_role(mounted, **ROLE)
@@ -416,12 +416,12 @@ def test_cve_2025_11621_a_changed_config_leaves_no_key_behind(path):
     asyncio.run(run())
 
 
-# CVE-2025-3879: the decision was made from what the caller said beside the verified token.
+# CVE-2025-3879: the decision used what the caller said beside the verified token.
 
 
 @on_every_path
 def test_cve_2025_3879_claims_are_taken_from_the_verified_payload_alone(path):
-    # RFC 7519 5.3 lets a header repeat claims; nobody has to look there.
+    # RFC 7519 5.3 lets a header repeat claims; nobody has to read them there.
     header = {"sub": "root", "aud": "vault", "iss": "x", "exp": NOW + 10**6}
     granted = check_granted(path, token(dict(CLAIMS), alg="EdDSA", header=header), **ROLE)
     assert granted.alias is not None
@@ -445,7 +445,7 @@ def test_cve_2025_3879_what_is_sent_beside_the_token_means_nothing(path):
     asyncio.run(run())
 
 
-# CVE-2020-16250, CVE-2020-16251: keys were fetched from where the token said.
+# CVE-2020-16250, CVE-2020-16251: keys were fetched from a place that the token named.
 
 
 @on_every_path
@@ -489,7 +489,7 @@ def test_j_138_bound_claims_see_what_the_provider_makes_of_groups(path):
     check_denied(path, jwt(groups="ab"), "bound_claim_mismatch", config=config, **role)
 
 
-# J#34, J#38, J#31: rules that one path kept and another forgot.
+# J#34, J#38, J#31: rules that one path enforced and another forgot.
 
 
 @on_paths_with("cidrs")
@@ -562,7 +562,7 @@ def test_cve_2025_5999_an_empty_name_is_left_out():
     assert list(granted.policies) == []
 
 
-# CVE-2025-6203: JSON that is cheap to send and dear to read.
+# CVE-2025-6203: JSON that is cheap to send and expensive to read.
 
 
 @on_every_path
@@ -665,8 +665,8 @@ def test_b_3551_a_patch_changes_one_field_alone(field, value):
     asyncio.run(run())
 
 
-# No CVE: with `jwks_pairs` any key could sign for any issuer, and a kid that two sets have
-# belonged to the first.
+# No CVE: with `jwks_pairs` any key could sign for any issuer, and a kid that two sets have belonged
+# to the first.
 
 CLUSTERS = {
     "jwks_pairs": [

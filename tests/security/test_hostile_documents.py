@@ -1,4 +1,4 @@
-"""Tokens whose text, header or claims are odd: truly signed where they can be, each denied."""
+"""Tokens with an odd encoding, header or claims: validly signed if possible, and each denied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADER, PAYLOAD, SIGNATURE = GOOD.split(".")
 
 
 def headed(text: str | bytes, *, alg: str = "RS256") -> str:
-    """A signed token whose header is exactly this."""
+    """Return a signed token with exactly this header."""
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     return raw_token(raw, json.dumps(dict(CLAIMS)).encode(), alg=alg)
 
@@ -28,13 +28,13 @@ def header(**members: Any) -> str:
 
 
 def claimed(text: str | bytes) -> str:
-    """A signed token whose payload is exactly this."""
+    """Return a signed token with exactly this payload."""
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     return raw_token(b'{"alg":"RS256"}', raw)
 
 
 def members(text: str) -> str:
-    """A signed token with good claims, and after them exactly this."""
+    """Return a signed token with valid claims, followed by exactly this."""
     return claimed(json.dumps(dict(CLAIMS))[:-1] + "," + text + "}")
 
 
@@ -46,7 +46,7 @@ def without(*names: str) -> str:
     return token({name: value for name, value in CLAIMS.items() if name not in names})
 
 
-# Text of the token -> code.
+# The token -> its code.
 FORMS = {
     "no text": ("", "token_missing"),
     "one dot": (".", "token_malformed"),
@@ -275,7 +275,7 @@ CLAIM_SETS = {
             "JTI": "x",
         }.items()
     },
-    # Types of registered claims.
+    # Types of registered claims
     **{
         f"{claim} as {kind}": (changed(**{claim: value}), "claim_type")
         for claim in ("iss", "sub", "jti")
@@ -318,7 +318,7 @@ CLAIM_SETS = {
             "a googol": 10**100,
         }.items()
     },
-    # Audiences that are not the role's.
+    # Audiences that are not the role's
     **{
         f"aud {value!r}": (changed(aud=value), "audience_mismatch")
         for value in (
@@ -331,7 +331,7 @@ CLAIM_SETS = {
     "aud list of empty": (changed(aud=[""]), "audience_mismatch"),
     "aud list of others": (changed(aud=["a"] * 10_000), "audience_mismatch"),
     "aud missing": (without("aud"), "audience_missing"),
-    # Time.
+    # Time
     "no dates": (without("exp", "iat"), "time_missing"),
     "dates of zero": (changed(exp=0, iat=0), "time_missing"),
     "dates null": (changed(exp=None, iat=None), "time_missing"),
@@ -348,7 +348,7 @@ CLAIM_SETS = {
         "not_yet_valid",
     ),
     "iat alone, an hour ago": (token({"sub": "me", "aud": "vault", "iat": NOW - 3600}), "expired"),
-    # Who.
+    # User
     "no user": (without("sub"), "user_claim_missing"),
     "user null": (changed(sub=None), "user_claim_missing"),
     "user empty": (changed(sub=""), "user_claim_empty"),

@@ -57,13 +57,13 @@ ED = public_jwk(key_for("EdDSA", "stranger"), kid="bad")
 
 
 def by(alg: str, name: str = "stranger", **header: Any) -> str:
-    """A token that the odd key's owner signed."""
+    """Return a token that the odd key's owner signed."""
     key = key_for(alg, name)
     return token(dict(CLAIMS), alg=alg, key=key, header={"kid": "bad"} | header)
 
 
 def weak_rsa(bits: int, exponent: int = 65537) -> tuple[dict[str, Any], str]:
-    """A key that is too small, and a token that it has truly signed."""
+    """Return a key that is too small, and a token that it validly signed."""
     key = rsa.generate_private_key(exponent, bits)
     start = f"{b64url(json.dumps({'alg': 'RS256', 'kid': 'bad'}).encode())}.{PAYLOAD}"
     signature = key.sign(start.encode(), padding.PKCS1v15(), hashes.SHA256())
@@ -111,7 +111,8 @@ def x25519_jwk() -> dict[str, Any]:
 
 
 _MODULUS = unb64url(RSA["n"])
-# An odd key, and a token whose header names it: by its owner where that makes sense. Every one is
+# An odd key, and a token whose header names it, signed by its owner if that makes sense. Each key
+# is
 # skipped, so that the token's key is unknown.
 KEYS: dict[str, tuple[Any, str]] = {
     "private RSA": (private("RS256"), by("RS256")),
@@ -203,7 +204,7 @@ KEYS: dict[str, tuple[Any, str]] = {
 
 
 async def both(path: Any, jwt: str, *, key: Any, first: bool) -> Any:
-    """The hostile token's outcome; the good one gets in before and after."""
+    """Return the hostile token's result; the valid one is accepted before and after."""
     async with Mounted() as mounted:
         keys = [key, GOOD_KEY] if first else [GOOD_KEY, key]
         mounted.fetcher.documents[URL] = {"keys": keys}
@@ -252,7 +253,7 @@ def test_no_key_set_is_refused_and_the_keys_at_hand_stay(path, document):
                 await mounted.write("config", CONFIG)
             assert refused.value.code == "not_a_key_set"
             assert mounted.storage.entries["config"] == stored
-            # Nor does a refetch for a strange token replace them.
+            # A refetch for an unknown token does not replace them either.
             strange = await attempt(path, mounted, by("ES256"))
             assert isinstance(strange, Denied)
             assert strange.code == "key_unknown"
@@ -329,7 +330,7 @@ def test_a_signature_made_by_hand_is_what_the_helper_makes(alg):
     check_granted(NATIVE, jwt, **serving(public), **ROLE)
 
 
-# What libsodium lists, and with the sign bit set.
+# The points that libsodium lists, also with the sign bit set.
 SMALL_ORDER = [
     "00" * 32,
     "00" * 31 + "80",
@@ -348,7 +349,7 @@ SMALL_ORDER = [
 
 @pytest.mark.parametrize("point", SMALL_ORDER, ids=lambda point: point[:4] + point[-2:])
 def test_an_ed25519_key_of_small_order_is_no_key(point):
-    """Whoever can make one be served could sign; with it in a set, anybody else could too."""
+    """Check that such a key is refused: with it in a set, anybody could sign."""
     jwk = {"kty": "OKP", "crv": "Ed25519", "kid": "bad", "x": b64url(bytes.fromhex(point))}
     for count in range(8):
         header = b64url(json.dumps({"alg": "EdDSA", "kid": "bad", "n": count}).encode())

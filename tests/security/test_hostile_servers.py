@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.jwt_auth.loopback import Script
 
 DEADLINE_S = 1.0
-"""Of a fetch here; a mount's is DEADLINE_S of `fetch`."""
+"""The deadline of a fetch in these tests; a mount's is DEADLINE_S of `fetch`."""
 
 MAX_BYTES = 256 * 1024
 MOST_BYTES = 16 * 1024 * 1024
@@ -43,7 +43,7 @@ def fetch(url: str, *, ca_pem: str = CA.pem) -> Any:
 
 
 def check_fails(script: Script, code: str, *, tls: bool = False, path: str = "/keys") -> FetchError:
-    """The fetch fails with this code, in time, without much memory, naming no secret."""
+    """Check that the fetch fails with this code, in time, with little memory, naming no secret."""
     with Server(script, certificate=CERTIFICATE if tls else None) as server:
         tracemalloc.start()
         started_at = time.monotonic()
@@ -62,7 +62,7 @@ def check_fails(script: Script, code: str, *, tls: bool = False, path: str = "/k
 
 
 def raw(*pieces: bytes) -> Script:
-    """Send exactly this and hang up."""
+    """Send exactly this and close the connection."""
 
     def script(connection: socket.socket, _target: str) -> None:
         for piece in pieces:
@@ -72,7 +72,7 @@ def raw(*pieces: bytes) -> Script:
 
 
 def dripping(start: bytes, piece: bytes = b" ", pause_s: float = 0.05) -> Script:
-    """Send `start`, then a piece now and then, for ever."""
+    """Send `start`, then a piece at intervals, for ever."""
 
     def script(connection: socket.socket, _target: str) -> None:
         connection.sendall(start)
@@ -84,7 +84,7 @@ def dripping(start: bytes, piece: bytes = b" ", pause_s: float = 0.05) -> Script
 
 
 def flooding(start: bytes, piece: bytes) -> Script:
-    """Send `start`, then pieces as fast as they are taken, for ever."""
+    """Send `start`, then pieces as fast as they are read, for ever."""
 
     def script(connection: socket.socket, _target: str) -> None:
         connection.sendall(start)
@@ -95,7 +95,7 @@ def flooding(start: bytes, piece: bytes) -> Script:
 
 
 def stalling(start: bytes = b"") -> Script:
-    """Send `start`, then nothing, and keep the line open."""
+    """Send `start`, then nothing, and keep the connection open."""
 
     def script(connection: socket.socket, _target: str) -> None:
         connection.sendall(start)
@@ -107,7 +107,7 @@ def stalling(start: bytes = b"") -> Script:
 
 
 def bomb(*, layers: int = 1, megabytes: int = 100) -> bytes:
-    """Zeros, compressed; twice compressed they are a kilobyte."""
+    """Return compressed zeros; compressed twice they are a kilobyte."""
     body = zlib.compress(bytes(megabytes << 20), 9, wbits=31)
     for _ in range(layers - 1):
         body = gzip.compress(body)
@@ -117,7 +117,7 @@ def bomb(*, layers: int = 1, megabytes: int = 100) -> bytes:
 GZIP = {"Content-Encoding": "gzip"}
 
 SERVERS: dict[str, tuple[Script, str]] = {
-    # Slow.
+    # Slow
     "says nothing": (stalling(), "timeout"),
     "status line, byte by byte": (dripping(b"HTTP/1.1 200 O", b"K"), "timeout"),
     "headers for ever, slowly": (dripping(_OK, b"X: y\r\n", 0.2), "timeout"),
@@ -134,7 +134,7 @@ SERVERS: dict[str, tuple[Script, str]] = {
     ),
     "provisional answers, slowly": (dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "timeout"),
     "early hints for ever": (dripping(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), "http_status"),
-    # Large.
+    # Large
     "body for ever": (flooding(_OK + b"\r\n", b" " * 65536), "too_large"),
     "chunks for ever": (
         flooding(
@@ -172,7 +172,7 @@ SERVERS: dict[str, tuple[Script, str]] = {
     "headers for ever": (flooding(_OK, b"X-Header: yyyyyyyyyyyyyyy\r\n" * 1000), "unreachable"),
     "one header for ever": (flooding(_OK + b"X: ", b"y" * 65536), "unreachable"),
     "status line for ever": (flooding(b"HTTP/1.1 200 ", b"O" * 65536), "unreachable"),
-    # Broken.
+    # Broken
     "hangs up": (raw(), "unreachable"),
     "not HTTP": (raw(b"SSH-2.0-OpenSSH_9.6\r\n"), "unreachable"),
     "HTTP/0.9": (raw(KEY_SET), "unreachable"),
@@ -191,7 +191,7 @@ SERVERS: dict[str, tuple[Script, str]] = {
     "status 404 with keys": (answering(KEY_SET, status="404 Not Found"), "http_status"),
     "status 500 with keys": (answering(KEY_SET, status="500 Oops"), "http_status"),
     "status 999": (answering(KEY_SET, status="999 Odd"), "http_status"),
-    # Not what it should be.
+    # Not the expected document
     "nothing": (answering(b""), "not_json"),
     "HTML": (answering(b"<html>sign in</html>"), "not_json"),
     "JSON with a byte order mark": (answering(b"\xef\xbb\xbf" + KEY_SET), "not_json"),
@@ -247,7 +247,8 @@ ELSEWHERE = {
 def test_a_redirect_to_elsewhere(target: str, tls: bool):
     code = "redirect_refused"
     if target == "" or (SECRET in target and not tls):
-        # To itself, again and again; or to where nobody listens, whose name is shown without.
+        # It redirects to itself again and again, or to where nobody listens, whose name is not
+        # shown.
         code = "redirect_refused" if target == "" else "unreachable"
     check_fails(sending_to(target), code, tls=tls)
 

@@ -1,4 +1,4 @@
-"""Algorithms, keys and signatures mixed up in every pairing: each denied by its own code."""
+"""Algorithms, keys and signatures in every wrong pairing: each denied with its own code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def head(**members: Any) -> str:
 
 
 def signed_as(header_alg: str, signing_alg: str) -> str:
-    """The header says one algorithm, the signature is another's."""
+    """Return a token whose header names one algorithm and whose signature is another's."""
     start = f"{head(alg=header_alg)}.{PAYLOAD}"
     return f"{start}.{b64url(sign(signing_alg, key_for(signing_alg), start.encode()))}"
 
@@ -74,7 +74,7 @@ def test_the_only_key_is_of_another_kind(alg, kind):
         check_denied(NATIVE, jwt, "key_algorithm", config=config, **ROLE)
 
 
-# Public things that a verifier might mistake for a shared secret (CVE-2022-29217).
+# Public values that a verifier might mistake for a shared secret (CVE-2022-29217).
 @cache
 def public_texts() -> dict[str, bytes]:
     texts: dict[str, bytes] = {}
@@ -116,7 +116,7 @@ def test_hmac_with_something_public_as_its_secret(path, secret):
         check_denied(path, f"{start}.{b64url(mac)}", "header_alg", **ROLE)
 
 
-# The MAC in question under an honest-looking header.
+# The same MAC under an honest-looking header.
 @pytest.mark.parametrize("header_alg", ALGORITHMS)
 def test_a_mac_where_a_signature_should_be(header_alg):
     start = f"{head(alg=header_alg)}.{PAYLOAD}"
@@ -148,7 +148,7 @@ NO_ALGORITHM = {
 
 
 def header_of(alg: Any, *, is_signed: bool = True) -> str:
-    """A token whose header has this as its algorithm, signed as RS256 if at all."""
+    """Return a token whose header has this as its algorithm, signed as RS256 if at all."""
     start = f"{head(alg=alg)}.{PAYLOAD}"
     signature = sign("RS256", key_for("RS256"), start.encode()) if is_signed else b""
     return f"{start}.{b64url(signature)}"
@@ -167,7 +167,7 @@ def ecdsa(alg: str, r: int, s: int) -> str:
 
 
 def psychic() -> dict[str, str]:
-    """Signatures of the CVE-2022-21449 kind: r and s at the edges of what they may be."""
+    """Return signatures of the CVE-2022-21449 kind: r and s at the edges of their range."""
     found: dict[str, str] = {}
     for alg, n in _ORDERS.items():
         numbers = {"0,0": (0, 0), "0,1": (0, 1), "1,0": (1, 0), "1,1": (1, 1)}
@@ -231,7 +231,7 @@ def test_an_odd_signature(path, name):
 
 
 def forged_with_exponent_3() -> tuple[str, str]:
-    """Bleichenbacher 2006: a cube root that begins like a signature, with garbage behind."""
+    """Forge as in Bleichenbacher 2006: a cube root that begins like a signature, then garbage."""
     key = rsa.generate_private_key(3, 2048)
     start = f"{head(alg='RS256')}.{PAYLOAD}"
     info = bytes.fromhex("3031300d060960864801650304020105000420")
@@ -270,6 +270,6 @@ def test_an_algorithm_that_is_not_among_those_configured(alg):
 def test_any_byte_that_changes_spoils_the_signature(part):
     parts = signed_as("EdDSA", "EdDSA").split(".")
     raw = unb64url(parts[part])
-    # White space in JSON changes the bytes and not the meaning.
+    # White space in JSON changes the bytes but not the meaning.
     parts[part] = b64url(raw.replace(b": ", b":", 1))
     check_denied(NATIVE, ".".join(parts), "signature_invalid", **ROLE)

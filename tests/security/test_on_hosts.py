@@ -1,5 +1,6 @@
-"""On real servers, which log at their finest level: hostile tokens are denied, and what is secret
-is found neither in their logs nor in their answers."""
+"""Real servers at their finest log level: hostile tokens are denied, and no secret appears in logs
+or answers.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ class Watched:
     """A mount of ours on a server whose log is read at the end.
 
     Attributes:
-        secrets: What must be found nowhere.
+        secrets: what must appear nowhere.
     """
 
     server: DevServer
@@ -52,7 +53,7 @@ class Watched:
     secrets: set[str] = field(default_factory=set)
 
     def login(self, path: str, jwt: Any, **more: Any) -> Reply:
-        """A login as nobody; neither its answer nor, later, the log betrays the token."""
+        """Log in without a token; neither the answer nor, later, the log reveals the JWT."""
         secrets = fragments(jwt)
         self.secrets |= set(secrets)
         data = {"role": "demo", "jwt": jwt} | more
@@ -62,23 +63,23 @@ class Watched:
         return reply
 
     def write(self, path: str, data: Any, **options: Any) -> Reply:
-        """A write whose answer betrays nothing."""
+        """Write; the answer reveals nothing."""
         reply = self.mount.request("POST", path, data, **options)
         self.check(reply)
         return reply
 
     def check(self, reply: Reply, secrets: Iterable[str] | None = None) -> None:
-        """An answer holds none of these secrets; None = of all that there are."""
+        """Check that an answer contains none of these secrets; None means all known ones."""
         text = reply.raw.decode(errors="replace")
         for secret in secrets if secrets is not None else self.secrets:
             assert secret not in text, text[:1000]
 
     def check_log(self) -> None:
-        """The log holds none of them, and did hear of the logins."""
+        """Check that the log contains none of them, but does contain the logins."""
         log = self.server.log()
         assert "login denied" in log
         assert "[TRACE]" in log
-        # Not each secret in the whole log: there are ten thousand of them.
+        # Searching the log for each of the ten thousand secrets would take too long.
         windows = {secret for secret in self.secrets if len(secret) == WINDOW}
         for secret in self.secrets - windows:
             at = log.find(secret)
@@ -91,7 +92,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(host: Host, plugin: Plugin) -> Iterator[Watched]:
-    """A server of its own, and a role on each path that issues tokens."""
+    """Start a server, and write a role on each path that issues tokens."""
     if plugin.kind == "builtin":
         pytest.skip("about our answers and our log")
     with DevServer(host, log_level="trace") as server:
@@ -107,7 +108,7 @@ def watched(host: Host, plugin: Plugin) -> Iterator[Watched]:
 
 
 def hostile() -> dict[str, str]:
-    """The rows of the tables, and those that are made up from them."""
+    """Return the rows of the tables, and those that are generated from them."""
     rows = {
         f"{kind}: {name}": jwt
         for kind, table in (("form", FORMS), ("header", HEADERS), ("claims", CLAIM_SETS))
@@ -166,12 +167,12 @@ def private_pem(alg: str) -> str:
 
 
 def body_of(pem: str) -> str:
-    """A line of a PEM's base64, which nothing else has."""
+    """Return a line of a PEM's base64, which appears nowhere else."""
     return pem.splitlines()[2][:40]
 
 
 def providers_with_secrets(private: str) -> dict[str, dict[str, Any]]:
-    """Options that are refused for one reason or another."""
+    """Return options that are refused for one reason or another."""
     return {
         "okta": {"api_token": MARK, "org_url": "https://x.example", "fetch_groups": 5},
         "gsuite": {"gsuite_service_account": json.dumps({"private_key": private})},

@@ -1,4 +1,4 @@
-"""One go-plugin process: handshake, AutoMTLS, broker, controller, stdio, health, hclog."""
+"""A go-plugin process: handshake, AutoMTLS, broker, controller, stdio, health, hclog."""
 
 from vault_jwt_plugin.goplugin.broker import Broker
 from vault_jwt_plugin.goplugin.entry import serve

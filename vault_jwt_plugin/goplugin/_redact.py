@@ -1,4 +1,4 @@
-"""The last look at a log text: tokens and keys go no further."""
+"""The last check of a log text: it removes tokens and keys."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import re
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{1,64}-----.*?(?:-----END [A-Z0-9 ]{1,64}-----|\Z)", re.DOTALL
 )
-# Two parts are enough: a text cut off inside a token still tells its claims. Looked for only where
-# a run of such characters begins, or a long run without a dot would take quadratic time.
+# Two parts are enough, because a token that was cut off still reveals its claims. The search starts
+# only where a run of such characters begins; a long run without a dot would take quadratic time.
 _COMPACT = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,4}")
 _HOST_TOKEN = re.compile(r"\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{24,}")
 
-# `code` is not among them: it is the stable code of an error far more often than an OAuth one.
+# `code` is not among them: it is usually the stable code of an error, rarely an OAuth one.
 _SECRET_NAMES = frozenset(
     {
         "authorization",
@@ -37,7 +37,7 @@ _SECRET_TOKENS = frozenset(
 
 
 def redact(text: str) -> str:
-    """The text without JWTs (JWS and JWE compact forms), PEM blocks and the hosts' own tokens."""
+    """Remove JWTs (JWS and JWE compact forms), PEM blocks and the hosts' own tokens from a text."""
     if "-----BEGIN" in text:
         text = _PEM.sub("[redacted PEM]", text)
     if "." in text:
@@ -47,7 +47,7 @@ def redact(text: str) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a key/value pair of this name is left out whatever its value."""
+    """Return whether a key/value pair of this name must be left out, whatever its value."""
     name = name.lower()
     return name in _SECRET_NAMES or name in _SECRET_TOKENS or name.endswith(_SECRET_ENDINGS)
 
@@ -61,7 +61,7 @@ def _redact_compact(match: re.Match[str]) -> str:
 
 
 def _is_json_object(part: str) -> bool:
-    """Whether the part is base64url of something that starts as a JSON object: a JOSE header."""
+    """Return whether the part is base64url of the start of a JSON object: a JOSE header."""
     head = part[:24]
     try:
         decoded = base64.urlsafe_b64decode(head[: len(head) // 4 * 4])
@@ -71,7 +71,7 @@ def _is_json_object(part: str) -> bool:
 
 
 def _looks_random(parts: list[str]) -> bool:
-    """Three long parts whose last has all kinds of characters, as a signature has.
+    """Return whether there are three long parts and the last looks like a signature.
 
     Host names have dots and length too, but no capital letters.
     """

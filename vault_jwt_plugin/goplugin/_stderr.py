@@ -1,4 +1,4 @@
-"""Lines into a pipe whose reader may be slow, stuck or gone, without ever waiting for it."""
+"""Writing lines to a pipe whose reader may be slow, stuck or gone, without ever waiting."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 
 class LineSink(Protocol):
-    """Where a log handler puts its lines."""
+    """The place where a log handler writes its lines."""
 
     def write(self, line: bytes) -> None:
-        """Take one line, newline included. Neither waits nor raises."""
+        """Take one line, including its newline. Neither waits nor raises."""
 
 
 class PipeSink:
-    """Writes lines to a file descriptor that does not block.
+    """Write lines to a non-blocking file descriptor.
 
-    What the pipe cannot take is kept, up to a limit, and written by a thread that lives as long as
-    there is something kept; past the limit whole lines are dropped and counted.
+    What the pipe cannot take is kept, up to a limit, and written by a thread that runs as long as
+    anything is kept. Beyond the limit, whole lines are dropped and counted.
     """
 
     MAX_BACKLOG_BYTES = 1024 * 1024
 
     def __init__(self, fd: int, note_dropped: Callable[[int], bytes] | None = None) -> None:
-        """Wrap a non-blocking, writable file descriptor; the caller keeps owning it.
+        """Wrap a non-blocking, writable file descriptor; the caller still owns it.
 
         Args:
-            fd: where the lines go.
-            note_dropped: makes the line that says how many lines are missing before it.
+            fd: the descriptor to write to.
+            note_dropped: makes the line that says how many lines before it were dropped.
         """
         self._fd = fd
         self._note_dropped = note_dropped
@@ -50,11 +50,11 @@ class PipeSink:
 
     @classmethod
     def on(cls, fd: int, note_dropped: Callable[[int], bytes] | None = None) -> Self:
-        """A sink on `fd`, usually 2, whatever its mode is."""
+        """Make a sink on `fd`, usually 2, whatever its mode is."""
         return cls(_non_blocking(fd), note_dropped)
 
     def write(self, line: bytes) -> None:
-        """Take one line, newline included. Neither waits nor raises."""
+        """Take one line, including its newline. Neither waits nor raises."""
         with self._lock:
             if self._dead:
                 return
@@ -64,7 +64,7 @@ class PipeSink:
                 self._start_draining()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything kept is written; whether it is."""
+        """Wait until everything kept is written; return whether it is."""
         return self._empty.wait(timeout_s)
 
     def _keep(self, line: bytes) -> None:
@@ -80,18 +80,18 @@ class PipeSink:
             return
         try:
             threading.Thread(target=self._drain, name="hclog", daemon=True).start()
-        except RuntimeError:  # No thread to be had now: the next line tries again.
+        except RuntimeError:  # There is no thread to be had now: the next line tries again.
             return
         self._draining = True
 
     def _try_write(self, data: bytes) -> bytes:
-        """Write what fits and return the rest; a part of a line must be followed by its rest."""
+        """Write what fits and return the rest; after part of a line, its rest must follow."""
         while data:
             try:
                 data = data[os.write(self._fd, data) :]
             except BlockingIOError:
                 break
-            except OSError:  # The reader is gone: nobody will ever ask.
+            except OSError:  # The reader is gone, so nobody will ever read this.
                 self._dead = True
                 return b""
         return data
@@ -108,7 +108,7 @@ class PipeSink:
                     return
 
     def _write_backlog(self) -> bool:
-        """Write what fits; whether nothing is left."""
+        """Write what fits; return whether nothing is left."""
         while self._backlog:
             line = self._backlog.popleft()
             self._backlog_bytes -= len(line)
@@ -126,16 +126,16 @@ class PipeSink:
 
 
 def _non_blocking(fd: int) -> int:
-    """A descriptor for the same file that does not block.
+    """Return a non-blocking descriptor for the same file.
 
-    A pipe is opened anew: its mode is shared with every process that inherited it, and a launcher
-    or a terminal's other users rely on theirs. Regular files never block.
+    A pipe is opened again, because its mode is shared with every process that inherited it, and a
+    launcher or a terminal's other users rely on that mode. Regular files never block.
     """
     try:
         if not stat.S_ISFIFO(os.fstat(fd).st_mode):
             return fd
         return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        # Another user's pipe, or no /proc.
+        # The pipe belongs to another user, or there is no /proc.
         os.set_blocking(fd, False)
         return fd

@@ -1,7 +1,7 @@
-"""Connections that the plugin makes back to the host, by number.
+"""Numbered connections that the plugin makes back to the host.
 
 Mirrors go-plugin `grpc_broker.go` (`GRPCBroker.Run`, `Dial`). The host announces each of its
-listeners on one stream, at about the time of the call that names the number: before or after.
+listeners on one stream, shortly before or after the call that names the listener's number.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 WAIT_S = 5.0
-"""How long a dial waits for its announcement, and an announcement for its dial."""
+"""How long a dial waits for its announcement, and an announcement for its dial, in seconds."""
 
 _CONNECT_TIMEOUT_S = 5.0
 _MAX_UNCLAIMED = 1_000
 
 
 class Broker:
-    """The plugin's end of the broker: announcements in, channels to the host out."""
+    """The plugin's end of the broker: it reads announcements and opens channels to the host."""
 
     def __init__(self, tls: ssl.SSLContext | None, *, wait_s: float = WAIT_S) -> None:
-        """Prepare.
+        """Create a broker that knows of no listener yet.
 
         Args:
-            tls: for the connections to the host; None = plaintext, in tests.
+            tls: for the connections to the host; None means plaintext, in tests.
             wait_s: see `WAIT_S`.
         """
         self._tls = tls
@@ -45,11 +45,12 @@ class Broker:
         self._announced: dict[int, asyncio.Future[plugin_pb2.ConnInfo]] = {}
 
     async def dial(self, service_id: int) -> BrokeredChannel:
-        """Connect to what the host serves under this number; once for each number.
+        """Connect to what the host serves under this number; works once per number.
 
         Raises:
-            BrokerError: not announced in time, announced in a way that we do not speak, or
-                nobody answers there.
+            BrokerError: the host did not announce the number in time or announced it in a way that
+                we
+                do not support, or nobody answers there.
         """
         announcement = self._expect(service_id)
         try:
@@ -83,14 +84,14 @@ class Broker:
     async def serve_stream(self, stream: rpc.ServerStream) -> None:
         """Handle `/plugin.GRPCBroker/StartStream`: read announcements until the host ends it.
 
-        We announce nothing: hosts never dial a plugin's brokered listener.
+        We announce nothing, because hosts never dial a plugin's brokered listener.
         """
         while (message := await stream.receive()) is not None:
             try:
                 info = plugin_pb2.ConnInfo.FromString(message)
             except DecodeError:
                 _logger.warning(
-                    "the broker stream carried something that is no ConnInfo",
+                    "the broker stream carried a message that is not a ConnInfo",
                     extra={"fields": {"event": "broker_message_ignored"}},
                 )
                 continue
@@ -98,12 +99,12 @@ class Broker:
 
     def _announce(self, info: plugin_pb2.ConnInfo) -> None:
         if info.HasField("knock"):
-            # Knocks belong to the container runtime, which we refused.
+            # Knocks belong to the container runtime, which we refuse.
             _logger.debug("knock ignored", extra={"fields": {"service_id": info.service_id}})
             return
         if info.service_id not in self._announced and len(self._announced) >= _MAX_UNCLAIMED:
             _logger.warning(
-                "announcement ignored: %d wait for a dial already",
+                "announcement ignored: %d already wait for a dial",
                 _MAX_UNCLAIMED,
                 extra={"fields": {"event": "broker_announcement_ignored"}},
             )
@@ -111,7 +112,7 @@ class Broker:
         announcement = self._expect(info.service_id)
         if not announcement.done():
             announcement.set_result(info)
-            # A dial that is waiting has taken it by then, one that comes later has not.
+            # A dial that waits now has taken it by then; a later dial does not find it.
             asyncio.get_running_loop().call_later(
                 self._wait_s, self._forget, info.service_id, announcement
             )

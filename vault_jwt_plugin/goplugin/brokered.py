@@ -1,7 +1,8 @@
-"""A channel to what the host serves for one mount, which outlives its connection.
+"""A channel to what the host serves for one mount; it survives the loss of its connection.
 
-grpc-go's channels, which Go plugins call the host with, connect anew when they must. Ours would
-stay closed: no role could be written and no cold login succeed until the plugin is reloaded.
+Go plugins call the host through grpc-go's channels, which reconnect by themselves. Without this,
+ours would stay closed: no role could be written and no cold login could succeed until the plugin
+is reloaded.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ _logger = logging.getLogger(__name__)
 
 
 class BrokeredChannel:
-    """Calls the host's methods, over a new connection once the last one is lost.
+    """Call the host's methods, over a new connection once the last one is lost.
 
-    What was under way when that happened fails: whether the host has done it, nobody knows.
-    Nothing is connected before somebody calls.
+    Calls that were under way at that moment fail, because nobody knows whether the host has done
+    the
+    work. The connection is made again only when somebody calls.
 
     Args:
-        channel: connected.
-        connect: makes another one, within seconds, or raises RPCError.
+        channel: a connected channel.
+        connect: makes another channel within seconds, or raises RPCError.
     """
 
     def __init__(self, channel: rpc.Channel, connect: Callable[[], Awaitable[rpc.Channel]]) -> None:
@@ -43,13 +45,13 @@ class BrokeredChannel:
         timeout_s: float | None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> bytes:
-        """See `rpc.Channel.unary`; a new connection takes its own time before `timeout_s`."""
+        """See `rpc.Channel.unary`. The time for a new connection is not part of `timeout_s`."""
         if self._channel.closed and not self._closed:
             await self._reconnected()
         return await self._channel.unary(path, message, timeout_s=timeout_s, metadata=metadata)
 
     async def close(self) -> None:
-        """Close in order, and connect no more; idempotent."""
+        """Close in order and never connect again. Calling this twice does no harm."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -62,7 +64,7 @@ class BrokeredChannel:
             connecting = asyncio.get_running_loop().create_task(self._reconnect(), name="reconnect")
             connecting.add_done_callback(self._over)
             self._connecting = connecting
-        # Everybody who calls meanwhile waits for the same one, and leaves it to the others.
+        # All callers wait for the same new connection, and none cancels it for the others.
         await asyncio.wait([connecting])
         if not connecting.cancelled():
             connecting.result()
@@ -70,12 +72,12 @@ class BrokeredChannel:
     async def _reconnect(self) -> None:
         self._channel = await self._connect()
         _logger.warning(
-            "the connection to the server's storage was lost; there is a new one",
+            "the connection to the server's storage was lost and has been replaced",
             extra={"fields": {"event": "storage_reconnected"}},
         )
 
     def _over(self, connecting: asyncio.Task[None]) -> None:
         self._connecting = None
         if not connecting.cancelled():
-            # Keeps asyncio from logging what nobody waits for any more.
+            # Reading the exception keeps asyncio from logging that nobody has read it.
             connecting.exception()

@@ -1,4 +1,4 @@
-"""The first decision of the program: serve a host, or talk to a person."""
+"""The program's first decision: serve a host, or talk to a person."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ def serve(
     program: Program,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Run the whole life of the program.
+    """Run the program.
 
-    When a host started it, this does not return: the process ends by `os._exit` once all that it
-    made is removed. Arguments registered with the plugin are the host's and are ignored then.
+    If a host started it, this never returns: the process ends with `os._exit` after it has removed
+    everything that it made. The arguments are then those registered with the plugin; they belong to
+    the host and are ignored.
 
     Args:
-        make_plugin: called once, when a host is there to be served.
+        make_plugin: called once, if there is a host to serve.
         program: what to say to people.
-        argv: the arguments after the program's name; None = those of the process.
+        argv: the arguments after the program's name; None means those of the process.
 
     Returns:
-        The exit status, when there was no host to serve.
+        The exit status, if there was no host to serve.
     """
     try:
         request = read_environment(os.environ)
@@ -70,5 +71,5 @@ def _answer_person(program: Program, arguments: list[str], remark: str) -> int:
 
 
 def _complain(program: Program, text: str) -> None:
-    """One plain line: hosts log it at Error for its prefix, people read it as it is."""
+    """Print one plain line: hosts log it at Error because of its prefix, and people can read it."""
     sys.stderr.write(f"[ERROR] {program.name}: {text}\n")

@@ -1,14 +1,14 @@
-"""Why a plugin process does not serve.
+"""The reasons why a plugin process does not serve.
 
 ::
 
     PluginError
     ├── StartError               the process ends before the handshake line, exit status 1
-    │   ├── MagicCookieError     no host started us, or not as what we are
-    │   ├── DatabaseProbeError   the host asks whether we are a database plugin
+    │   ├── MagicCookieError     no host started the program, or the cookie is not ours
+    │   ├── DatabaseProbeError   the host asks whether this is a database plugin
     │   ├── ContainerRuntimeError
     │   ├── ClientCertificateError
-    │   └── SocketError          the Unix socket cannot be made as asked
+    │   └── SocketError          the Unix socket cannot be made as requested
     ├── ProtocolVersionError     answered with a handshake line, then exit status 1
     └── BrokerError              the host cannot be called back
 """
@@ -19,10 +19,10 @@ from typing import ClassVar
 
 
 class PluginError(Exception):
-    """Root of this layer's errors.
+    """The root of this package's errors.
 
     Attributes:
-        code: stable name of the class of fault.
+        code: stable name of the kind of error.
         message: the text for the operator, without a full stop or newline at its end.
     """
 
@@ -43,10 +43,10 @@ class StartError(PluginError):
 
 
 class MagicCookieError(StartError):
-    """The magic cookie is missing or another's: a person started the program.
+    """The magic cookie is missing or wrong: a person started the program.
 
     Attributes:
-        wrong_value: whether the variable was set, to something else.
+        wrong_value: whether the variable is set, but to something else.
     """
 
     code = "magic_cookie"
@@ -57,31 +57,31 @@ class MagicCookieError(StartError):
 
 
 class DatabaseProbeError(StartError):
-    """The host started us as a database plugin, to learn whether we are one."""
+    """The host started the program as a database plugin, to find out whether it is one."""
 
     code = "database_probe"
 
 
 class ContainerRuntimeError(StartError):
-    """The host runs us in a container and multiplexes with yamux, which we do not speak."""
+    """The host runs the plugin in a container and multiplexes with yamux: not supported."""
 
     code = "container_runtime"
 
 
 class ClientCertificateError(StartError):
-    """`PLUGIN_CLIENT_CERT` is missing or is not one certificate."""
+    """`PLUGIN_CLIENT_CERT` is missing, or is not exactly one certificate."""
 
     code = "client_certificate"
 
 
 class SocketError(StartError):
-    """The Unix socket cannot be made where, or with the group that, was asked for."""
+    """The Unix socket cannot be made in the requested folder or with the requested group."""
 
     code = "socket"
 
 
 class ProtocolVersionError(PluginError):
-    """The host offers no protocol version that we speak.
+    """The host offers no protocol version that this plugin supports.
 
     Attributes:
         offered: the versions that the host listed, as it wrote them.
@@ -95,7 +95,7 @@ class ProtocolVersionError(PluginError):
 
 
 class BrokerError(PluginError):
-    """A brokered connection to the host could not be had.
+    """The plugin could not open a brokered connection to the host.
 
     Attributes:
         service_id: the connection's number at the host's broker.

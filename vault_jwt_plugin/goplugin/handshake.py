@@ -1,4 +1,4 @@
-"""What the host says in the environment, and the one line that we answer.
+"""What the host passes in the environment, and the one line that the plugin answers.
 
 Mirrors go-plugin `server.go` (`Serve`, `protocolVersion`) as read by its `client.go` (`Start`).
 """
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CORE_VERSION = 1
-"""go-plugin `CoreProtocolVersion`: hosts accept no other."""
+"""go-plugin's `CoreProtocolVersion`; hosts accept no other."""
 
 PROTOCOL_VERSION = 5
-"""The one application protocol we speak: AutoMTLS and multiplexing.
+"""The one application protocol that is supported: AutoMTLS and multiplexing.
 
-Versions 3 and 4 are not offered: a host tries 5 first, and a transient failure there would drop us
-into their plaintext metadata mode.
+Versions 3 and 4 are not offered: a host tries 5 first, and after a transient failure there it would
+fall back to their plaintext metadata mode.
 """
 
 MAGIC_COOKIE = ("VAULT_BACKEND_PLUGIN", "6669da05-b1c8-4f49-97d9-c8e5bed98e20")
-"""Name and value (both hosts' `sdk/plugin/serve.go`). A guard against people, not attackers."""
+"""Name and value (both hosts' `sdk/plugin/serve.go`). They guard against people, not attackers."""
 
 _DATABASE_COOKIE = ("VAULT_DATABASE_PLUGIN", "926a0820-aea2-be28-51d6-83cdf00e8edb")
 
@@ -41,11 +41,10 @@ class HandshakeRequest:
     """What a host asks of the process that it starts.
 
     Attributes:
-        client_certificate: the host's certificate, PEM: the only peer to let in and the only one
-            to trust.
-        socket_dir: folder in which the socket must lie, or None for our choice.
-        socket_group: group id or name that may connect, or None.
-        mlock: the host wants our memory kept out of swap.
+        client_certificate: the host's certificate in PEM, the only peer to accept and to trust.
+        socket_dir: the folder in which the socket must lie; None lets us choose.
+        socket_group: id or name of the group that may connect, or None.
+        mlock: the host wants the plugin's memory kept out of swap.
     """
 
     client_certificate: str
@@ -61,12 +60,12 @@ def read_environment(environ: Mapping[str, str]) -> HandshakeRequest:
     environment override them, so they prove nothing.
 
     Raises:
-        DatabaseProbeError: started as a database plugin.
-        MagicCookieError: not started by a host.
+        DatabaseProbeError: the program was started as a database plugin.
+        MagicCookieError: no host started the program.
         ProtocolVersionError: the host does not offer version 5.
-        ContainerRuntimeError: gRPC inside yamux is asked for.
-        ClientCertificateError: no AutoMTLS. Version 5 hosts always use it, so serving in plaintext
-            would only help someone who imitates one.
+        ContainerRuntimeError: the host asks for gRPC inside yamux.
+        ClientCertificateError: there is no AutoMTLS. Version 5 hosts always use it, so serving in
+            plaintext would only help someone who imitates one.
     """
     _check_cookie(environ)
     offered = environ.get("PLUGIN_PROTOCOL_VERSIONS", "")
@@ -96,13 +95,13 @@ def read_environment(environ: Mapping[str, str]) -> HandshakeRequest:
 
 
 def format_line(*, address: str, certificate_der: bytes) -> str:
-    r"""The handshake line, `\n` included.
+    r"""Return the handshake line, including its `\n`.
 
     Args:
-        address: path of the Unix socket; it may hold neither `|` nor a newline.
-        certificate_der: our certificate; empty = none, only in a refusal.
+        address: path of the Unix socket; it must contain neither `|` nor a newline.
+        certificate_der: our certificate; empty means none, which only a refusal sends.
     """
-    # Go decodes with base64.RawStdEncoding, for which padding is an error.
+    # Go decodes this with base64.RawStdEncoding, which treats padding as an error.
     certificate = base64.b64encode(certificate_der).decode("ascii").rstrip("=")
     return f"{CORE_VERSION}|{PROTOCOL_VERSION}|unix|{address}|grpc|{certificate}\n"
 
@@ -113,8 +112,9 @@ def _check_cookie(environ: Mapping[str, str]) -> None:
     if cookie == value:
         return
     database_name, database_value = _DATABASE_COOKIE
-    # `plugin register` without a type tries us as a database plugin first, up to twice, and holds
-    # the whole catalog until we are gone.
+    # `plugin register` without a type first tries the program as a database plugin, up to twice,
+    # and
+    # holds the whole catalog until the program has ended.
     if environ.get(database_name) == database_value:
         raise DatabaseProbeError("this is not a database plugin")
     raise MagicCookieError(
@@ -126,6 +126,6 @@ def _check_cookie(environ: Mapping[str, str]) -> None:
 
 
 def _wants_mlock(environ: Mapping[str, str]) -> bool:
-    # OpenBao names its variables twice; Go plugins read BAO_X first, even if empty.
+    # OpenBao sets each variable under two names; Go plugins read BAO_X first, even if it is empty.
     asked = environ.get("BAO_PLUGIN_MLOCK_ENABLED", environ.get("VAULT_PLUGIN_MLOCK_ENABLED", ""))
     return asked == "true"

@@ -1,4 +1,4 @@
-"""Habits of a process that holds keys: no dumps, no readable files, memory out of swap."""
+"""The protection of a process that holds keys: no dumps, no readable files, no swapped memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 _logger = logging.getLogger(__name__)
 
-# <linux/prctl.h>, <sys/mman.h>.
+# From <linux/prctl.h> and <sys/mman.h>.
 _PR_SET_DUMPABLE = 4
 _MCL_CURRENT = 1
 _MCL_FUTURE = 2
@@ -18,22 +18,22 @@ _CAP_IPC_LOCK = 14
 
 
 def harden() -> None:
-    """Leave no core file, and nothing that other users can read or attach to."""
+    """Prevent core files, and keep other users from reading or attaching to the process."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Keys in memory: no debugger of the same user, no /proc/PID/mem either.
+    # The memory holds keys: keep out debuggers of the same user, and /proc/PID/mem, too.
     error = _call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
     if error:
         _logger.debug("the process stays dumpable", extra={"fields": {"error": os.strerror(error)}})
 
 
 def lock_memory() -> None:
-    """Keep memory out of swap, as the host asked; a refusal is logged and no more.
+    """Keep memory out of swap, as the host asked; a failure is only logged.
 
-    Pages are locked when first used: locking whole thread stacks would multiply our memory.
+    Pages are locked when first used: locking whole thread stacks would multiply the memory in use.
     """
     flags = _MCL_CURRENT | _MCL_ONFAULT
-    # Under a finite limit, locking what is still to come would make later allocations fail.
+    # Under a finite limit, locking future pages would make later allocations fail.
     if _may_lock_all():
         flags |= _MCL_FUTURE
     error = _call("mlockall", flags)
@@ -57,7 +57,7 @@ def _may_lock_all() -> bool:
 
 
 def _call(function: str, *arguments: int) -> int:
-    """Call one of libc's functions; 0 or the errno, with ENOSYS for one that is not there."""
+    """Call a function of libc; return 0 or the errno, ENOSYS if there is no such function."""
     import ctypes
     import errno
 

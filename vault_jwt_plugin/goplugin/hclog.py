@@ -1,8 +1,8 @@
-"""Log lines as go-plugin hosts read them: hclog's JSON, one object a line, on stderr.
+"""Log lines as go-plugin hosts read them: hclog's JSON, one object per line, on stderr.
 
 Mirrors hclog `intlogger.go` (`logJSON`) as read by go-plugin `log_entry.go` (`parseJSON`). A host
-asserts, unchecked, that `@level`, `@message` and `@timestamp` are strings: anything else there
-panics the whole server, so these are built here and nothing a caller passes can replace them.
+asserts without a check that `@level`, `@message` and `@timestamp` are strings: anything else panics
+the whole server. So these are built here, and nothing that a caller passes can replace them.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.goplugin._stderr import LineSink
 
 MAX_LINE_BYTES = 60_000
-"""Below the 64 KiB from which on hosts log a line in pieces, at Debug."""
+"""Below 64 KiB; a host splits a line of that length and logs the pieces at Debug."""
 
 _MAX_FIELDS = 32
 _MAX_ITEMS = 32
 _MAX_DEPTH = 3
-# Characters of a message, of a traceback and of any other text. JSON's escapes can make twelve
-# bytes of one character, hence the second, which always fits.
+# Characters of a message, of a traceback and of any other text. JSON escapes can turn one character
+# into twelve bytes; the second set of limits always fits.
 _LIMITS = ((8_192, 16_384, 2_048), (1_024, 2_048, 64))
 _MAX_SAFE_INTEGER = 2**53  # Hosts decode numbers as float64.
 
 
 class Handler(logging.Handler):
-    """Writes each record as one JSON line; never blocks, never raises.
+    """Write each record as one JSON line; never blocks, never raises.
 
     Key/value pairs come from `extra={"fields": {...}}`. Values that look like a JWT or a PEM block
-    are replaced, whoever logged them: a second line of defence, not a licence to log them.
+    are
+    replaced, whoever logged them. That is a second line of defence, not a licence to log them.
     """
 
     def __init__(self, sink: LineSink, level: int = logging.NOTSET) -> None:
@@ -50,8 +51,9 @@ class Handler(logging.Handler):
         try:
             line = format_record(record)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - no fault of its caller
-            # SystemExit is how PyInstaller's importer says that it cannot read the program's file,
-            # when a traceback needs a module more and no descriptor is left.
+            # SystemExit is how PyInstaller's importer says that it cannot read the program's file:
+            # that happens
+            # when a traceback needs another module and there is no free descriptor.
             line = _own_line(
                 "error",
                 "a log record could not be formatted",
@@ -61,7 +63,7 @@ class Handler(logging.Handler):
 
 
 def format_record(record: logging.LogRecord) -> bytes:
-    r"""One JSON object and `\n`, in ASCII, at most `MAX_LINE_BYTES` long."""
+    r"""Return one JSON object and `\n`, in ASCII, at most `MAX_LINE_BYTES` long."""
     line = b""
     for limits in _LIMITS:
         line = _encode(_entry(record, *limits))
@@ -71,7 +73,7 @@ def format_record(record: logging.LogRecord) -> bytes:
 
 
 def dropped_line(count: int) -> bytes:
-    """The line that stands for `count` lines that a slow host never got."""
+    """Return the line that stands for `count` lines that a slow host never got."""
     return _own_line("warn", "log lines were dropped: the host did not read them", {"lines": count})
 
 
@@ -98,9 +100,9 @@ def _entry(
             entry[key] = "[redacted]" if is_secret_name(key) else _value(value, max_value)
     if record.exc_info and record.exc_info[1] is not None:
         text = "".join(traceback.format_exception(record.exc_info[1], limit=-20))
-        # The end says what went wrong and where.
+        # The end of a traceback says what failed and where.
         entry["traceback"] = _cut_head(redact(text[-4 * max_traceback :]), max_traceback)
-    # Last, so that no field can take their place.
+    # These come last, so that no field can replace them.
     entry["@level"] = _level(record.levelno)
     entry["@message"] = _text(_message(record), max_message)
     entry["@module"] = _text(record.name, 256)
@@ -109,7 +111,7 @@ def _entry(
 
 
 def _encode(entry: Mapping[str, Any]) -> bytes:
-    # ASCII: a lone surrogate has no UTF-8 form, but it has an escape.
+    # ASCII, because a lone surrogate has no UTF-8 form, but it has an escape.
     return json.dumps(entry, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -132,8 +134,9 @@ def _level(number: int) -> str:
 
 def _timestamp(created: float | None) -> str:
     moment = datetime.now(UTC) if created is None else datetime.fromtimestamp(created, UTC)
-    # Exactly six digits: isoformat() leaves them out when they are zero, and a line whose timestamp
-    # does not parse loses its level.
+    # Always six digits: isoformat() leaves them out if they are zero, and a line whose timestamp
+    # does
+    # not parse loses its level.
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -143,7 +146,7 @@ def _key(name: object) -> str:
 
 
 def _value(value: object, max_chars: int, depth: int = 0) -> Any:
-    """Anything as JSON: decoded types as they are, within bounds, others printed."""
+    """Convert a value to JSON: keep decoded types, within bounds, and print the others."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -151,7 +154,7 @@ def _value(value: object, max_chars: int, depth: int = 0) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"[{len(value)} bytes]"  # Never text: it may be a key.
+        return f"[{len(value)} bytes]"  # Never show bytes as text: they may be a key.
     if isinstance(value, dict) and depth < _MAX_DEPTH:
         return {
             (key := _key(name)): "[redacted]"
@@ -165,7 +168,8 @@ def _value(value: object, max_chars: int, depth: int = 0) -> Any:
 
 
 def _text(text: str, max_chars: int) -> str:
-    # Roughly cut before the search, which a caller may have made long, and exactly after it.
+    # Cut roughly before the search, because a caller may pass a very long text, and exactly after
+    # it.
     clean = redact(text[: 4 * max_chars])
     if len(clean) <= max_chars and len(text) <= 4 * max_chars:
         return clean

@@ -1,10 +1,10 @@
-"""How the process ends, whoever decides it, and that nothing of it is left.
+"""How the process ends, whatever the reason, and how it leaves nothing behind.
 
 A host waits without limit for the end of our stdout and stderr, with its plugin catalog locked, and
 its SIGKILL reaches only the process that it started. That may be a launcher: the static wrapper
-(staticx) of the one-file program, which unpacks it and removes the folder after its end. So a
-thread, which works even while the event loop is stuck, watches every ancestor up to the host, and
-the pipe to it.
+(staticx) of the one-file program, which unpacks the program and removes the folder afterwards. So a
+thread watches every ancestor up to the host, and the pipe to the host; it works even while the
+event loop is stuck.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXIT_WITHIN_S = 0.4
-"""From the wish to end to the end, at most; launchers need the rest of the 500 ms."""
+"""The longest time from the decision to end until the end; launchers need the rest of 500 ms."""
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _PARENT_POLL_S = 0.5
@@ -36,13 +36,15 @@ class Life:
     """The end of this process.
 
     Attributes:
-        on_stop: called in the watching thread when a signal asks for the end; None = end at once.
-        making: hold it while making what `leaves` is then told of. The end, in another thread,
-            waits for it, and never gives it back: what is made while all is being removed stays.
+        on_stop: called in the watching thread when a signal asks for the end; None ends at once.
+        making: hold this lock while making something and passing it to `leaves`. The thread that
+            ends
+            the process takes the lock and never releases it, so that nothing new is made after the
+            removal has begun.
     """
 
     def __init__(self, stdout_fd: int) -> None:
-        """Prepare.
+        """Prepare the pipes that `watch` needs.
 
         Args:
             stdout_fd: the pipe to the host, open for as long as the process lives.
@@ -57,10 +59,11 @@ class Life:
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def watch(self) -> None:
-        """Take over the signals and start watching; ends the process at once if it is orphaned.
+        """Take over the signals and start watching; end the process at once if it is orphaned.
 
         SIGINT is ignored: Ctrl-C in a terminal reaches the host's whole process group, and the host
-        then ends us in its own time.
+        then
+        ends the plugin when it is ready.
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # The signal's number arrives in the pipe even while Python code is stuck in C.
@@ -70,10 +73,10 @@ class Life:
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
         if stat.S_ISFIFO(os.fstat(self._stdout_fd).st_mode):
-            poll.register(self._stdout_fd, 0)  # POLLERR, always told: no reader is left.
+            poll.register(self._stdout_fd, 0)  # This reports POLLERR only: no reader is left.
         pidfds = watched_ancestors(self._stdout_fd)
         if pidfds is None:
-            self._parent = 0  # Whoever has adopted us is no launcher of ours.
+            self._parent = 0  # The process that adopted us is not our launcher.
             self.end(1)
         for pidfd in pidfds:
             poll.register(pidfd, select.POLLIN)
@@ -84,14 +87,16 @@ class Life:
         self._remains.insert(0, path)
 
     def end_within(self, seconds: float) -> None:
-        """End the process by then at the latest, even if nothing else works any more."""
+        """End the process within `seconds`, even if nothing else works any more."""
         self._set_deadline(seconds)
         os.write(self._wake_write, b"\0")
 
     def end(self, status: int) -> NoReturn:
-        """Remove all that we made and end the process.
+        """Remove everything that we made and end the process.
 
-        Without unwinding: the interpreter's own end waits for threads that wait for the network.
+        The interpreter does not shut down in the normal way: it would wait for threads that wait
+        for the
+        network.
         """
         if self._ending.acquire(blocking=False):
             try:
@@ -99,14 +104,15 @@ class Life:
                 self._remove_all()
             finally:
                 os._exit(status)
-        time.sleep(EXIT_WITHIN_S)  # Another thread is at it, and ends us too.
-        os._exit(1)  # Unless it is stuck; what is left is the launcher's.
+        time.sleep(EXIT_WITHIN_S)  # Another thread is ending the process already.
+        os._exit(1)  # That thread is stuck; the rest is left to the launcher.
 
     def _remove_all(self) -> None:
         for path in self._remains:
             _remove(path)
-        # The launcher removes what it unpacked, and complains of what it does not find; only if it
-        # was killed that is left to us.
+        # The launcher removes what it unpacked, and complains if something is missing; we do it
+        # only if the
+        # launcher was killed.
         unpacked = bundle_dir()
         if unpacked is not None and os.getppid() != self._parent:
             _remove(unpacked)
@@ -116,7 +122,7 @@ class Life:
             while True:
                 self._watch_once(poll)
         finally:
-            self.end(1)  # No memory, say: nobody would see us end any more.
+            self.end(1)  # There is no memory, for example: nothing else would end us any more.
 
     def _watch_once(self, poll: select.poll) -> None:
         for fd, _ in poll.poll(self._timeout_ms()):
@@ -127,7 +133,7 @@ class Life:
                 self._stop()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             if self._ending.locked():
-                os._exit(1)  # Removal itself is stuck; what is left is the launcher's.
+                os._exit(1)  # The removal itself is stuck; the rest is left to the launcher.
             self.end(1)
         if os.getppid() != self._parent:
             self.end(1)
@@ -143,21 +149,22 @@ class Life:
         self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
 
     def _timeout_ms(self) -> int:
-        # Also where the kernel has no pidfds, an orphan notices.
+        # This way an orphan notices even where the kernel has no pidfds.
         if self._deadline is None:
             return int(_PARENT_POLL_S * 1000)
         return max(1, int((self._deadline - time.monotonic()) * 1000))
 
 
 def watched_ancestors(stdout_fd: int) -> list[int] | None:
-    """Pidfds of the launchers and of the host that started them.
+    """Open pidfds of the launchers and of the host that started them.
 
-    Launchers are known by their stdout, which is ours; the first ancestor with another one is the
-    host. Where /proc does not tell (a file capability on the wrapper), the kind of build does, and
-    the process group, which a launcher shares with us and an adopting init does not.
+    A launcher has the same stdout as we do; the first ancestor with another stdout is the host. If
+    /proc does not show that (because of a file capability on the wrapper), the kind of build
+    decides,
+    and the process group: a launcher is in ours, an init that adopted us is not.
 
     Returns:
-        The open pidfds; empty where the kernel has none. None when a launcher is already gone.
+        The open pidfds; empty if the kernel has none. None if a launcher is already gone.
     """
     launcher_missing = bundle_dir() is not None
     child, pid = os.getpid(), os.getppid()
@@ -167,14 +174,14 @@ def watched_ancestors(stdout_fd: int) -> list[int] | None:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             return None
-        except (OSError, AttributeError):  # Not in this kernel, sandbox or build of Python.
+        except (OSError, AttributeError):  # This kernel, sandbox or build of Python has none.
             return pidfds
         pidfds.append(pidfd)
-        if _parent_of(child) != pid:  # It ended meanwhile, the number may be another's.
+        if _parent_of(child) != pid:  # It ended meanwhile, and its number may be another process's.
             return None
         is_launcher = _has_stdout(pid, stdout_fd)
         if is_launcher is False and launcher_missing:
-            return None  # Adopted by init: the launcher that should be here was killed.
+            return None  # Init has adopted us: the launcher was killed.
         if is_launcher is None and launcher_missing:
             if not _is_of_our_group(pid):
                 return None
@@ -187,7 +194,7 @@ def watched_ancestors(stdout_fd: int) -> list[int] | None:
 
 
 def _has_stdout(pid: int, fd: int) -> bool | None:
-    """Whether the process's stdout is the file behind our `fd`; None when it cannot be known."""
+    """Return whether the process's stdout is the file behind our `fd`; None if that is unknown."""
     try:
         theirs = Path(f"/proc/{pid}/fd/1").stat()
     except OSError:
@@ -203,12 +210,12 @@ def _is_of_our_group(pid: int) -> bool:
 
 
 def _parent_of(pid: int) -> int:
-    """Number of the process's parent, 0 when unknown or outside our namespace."""
+    """Return the parent's process id; 0 if it is unknown or outside our namespace."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return 0
-    # pid (comm) state ppid ...; comm may hold spaces and parentheses.
+    # The line is: pid (comm) state ppid ...; comm may contain spaces and parentheses.
     return int(text.rpartition(")")[2].split()[1])
 
 
@@ -222,4 +229,4 @@ def _remove(path: Path) -> None:
 
 
 def _ignore(_number: int, _frame: object) -> None:
-    """A handler, so that the signal's number is written to the wakeup pipe and nothing else."""
+    """Do nothing: the handler exists so that the signal's number is written to the wakeup pipe."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from vault_jwt_plugin.goplugin.errors import SocketError
 
 MAX_PATH_BYTES = 107
-"""`sun_path` of unix(7) holds 108 bytes, of which the last is zero."""
+"""The longest socket path: `sun_path` in unix(7) has 108 bytes, and the last is zero."""
 
 _FALLBACK_DIR = "/tmp"  # noqa: S108 - only as parent of a folder of mode 0700 with a random name
 _BACKLOG = 16
@@ -30,9 +30,9 @@ class Listener:
 
     Attributes:
         socket: the socket.
-        path: where it is; the address of the handshake line.
-        remains: what to remove in the end: the socket, or the folder made for it.
-        remark: why it is not where one would expect it, or None.
+        path: its path, which is the address in the handshake line.
+        remains: what to remove at the end: the socket, or the folder made for it.
+        remark: why the socket is not in the expected folder, or None.
     """
 
     socket: socket.socket
@@ -47,10 +47,10 @@ def listen(*, socket_dir: str | None, group: str | None, own_dir: Path | None) -
     Args:
         socket_dir: the folder that the host wants it in (`PLUGIN_UNIX_SOCKET_DIR`), or None.
         group: group id or name (`PLUGIN_UNIX_SOCKET_GROUP`), or None.
-        own_dir: a folder of ours that somebody else removes should we be killed, or None.
+        own_dir: a folder of ours that somebody else removes if we are killed, or None.
 
     Raises:
-        SocketError: the folder, the group or the path's length does not allow it.
+        SocketError: the folder, the group or the length of the path does not allow it.
     """
     gid = None if group is None else _group_id(group)
     remark = None
@@ -74,18 +74,19 @@ def listen(*, socket_dir: str | None, group: str | None, own_dir: Path | None) -
 
 
 def sweep(parent: Path, *, now: float | None = None) -> None:
-    """Remove the folders in `parent` whose processes were killed before they could.
+    """Remove the folders in `parent` that killed processes left behind.
 
-    Only a folder of ours, by name, owner and contents, that is a minute old and that no process
-    holds (see `_private_dir`).
+    A folder is removed only if its name, owner and contents are those of our folders, it is at
+    least a
+    minute old, and no process holds it (see `_private_dir`).
 
     Args:
-        parent: a folder in which sockets' folders are made; others write there too.
-        now: seconds since the epoch; None = the clock's.
+        parent: a folder for the sockets' folders; other programs may write there too.
+        now: seconds since the epoch; None means the current time.
     """
     before = (time.time() if now is None else now) - _SWEEP_AFTER_S
     for folder in parent.glob(f"{_DIR_PREFIX}*"):
-        with contextlib.suppress(OSError):  # Another user's, alive, or gone meanwhile.
+        with contextlib.suppress(OSError):  # Another user's, in use, or just gone.
             _sweep_one(folder, before)
 
 
@@ -122,9 +123,10 @@ def _bind(path: Path, gid: int | None) -> socket.socket:
 def _private_dir(parent: str | None, gid: int | None) -> Path:
     try:
         folder = Path(tempfile.mkdtemp(prefix=_DIR_PREFIX, dir=parent))
-        # Held, never closed: so `sweep` knows that we live, and cleaners of /tmp leave it alone.
+        # The descriptor is never closed. It shows `sweep` that we live, and cleaners of /tmp skip
+        # the folder.
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # A file system without locks.
+        with contextlib.suppress(OSError):  # Some file systems have no locks.
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if gid is not None:
             os.chown(folder, -1, gid)
@@ -145,7 +147,7 @@ def _check_path(path: Path) -> None:
             f"{MAX_PATH_BYTES} are allowed: {path}"
         )
     if not {"|", "\n", "\r"}.isdisjoint(str(path)):
-        raise SocketError(f"the path of the Unix socket cannot be told to the host: {path}")
+        raise SocketError(f"the path of the Unix socket cannot be sent to the host: {path}")
 
 
 def _group_id(group: str) -> int:

@@ -39,29 +39,31 @@ _LOG_FLUSH_S = 0.05
 _REFUSAL_S = 1.0
 _SWEEP_DELAY_S = 5.0
 _HOST_LOST_S = 0.25
-# Made beforehand: where there is no memory, a log record could not be put together.
+# Formatted in advance: without memory a log record could not be built.
 _OUT_OF_MEMORY = (
-    b"[ERROR] the plugin is out of memory and ends; the server starts it anew when it is needed\n"
+    b"[ERROR] the plugin is out of memory and ends; the server starts it again when it is needed\n"
 )
 
 HOST_LIMITS = rpc.Limits(max_concurrent_streams=10_000, max_resets_per_interval=500_000)
-"""What the host may cost, who alone can connect. It passes on what its callers do, who need not be
-logged in: each call that waits is a stream, each one who hangs up a reset. A connection that was
-closed for either takes the broker with it, and then no mount can be made in this process."""
+"""The limits for the host, which alone can connect. It passes on what its callers do, and they need
+not be logged in: each waiting call is a stream, and each caller who hangs up causes a reset. If the
+connection were closed for either, the broker would be lost, and this process could serve no new
+mount.
+"""
 
 
 class Plugin(Protocol):
-    """What a process serves beside go-plugin's own services."""
+    """What a process serves in addition to go-plugin's own services."""
 
     @property
     def version(self) -> str:
-        """Canonical semantic version with `v`: `v0.1.0`."""
+        """Return the canonical semantic version with `v`: `v0.1.0`."""
 
     def methods(self, broker: Broker) -> rpc.Methods:
-        """Its methods by full path; called once, before the event loop runs."""
+        """Return the methods by full path; called once, before the event loop runs."""
 
     async def close(self) -> None:
-        """Let go of what it holds; cut off after 150 ms."""
+        """Release all resources; cancelled after 150 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class _Parts:
 def serve_host(
     make_plugin: Callable[[], Plugin], *, request: HandshakeRequest, program: Program
 ) -> NoReturn:
-    """Serve the host until it ends us, is gone, or a signal comes.
+    """Serve the host until it ends the process, it is gone, or a signal arrives.
 
     Args:
         make_plugin: called once, before the handshake line.
@@ -101,8 +103,9 @@ def serve_host(
     except MemoryError:
         _end_without_memory(life, sink)
     except (Exception, SystemExit):
-        # SystemExit is how PyInstaller's importer says that it cannot read the program's file: no
-        # descriptor is left, or the life thread is removing it and must not be stopped by the
+        # SystemExit is how PyInstaller's importer says that it cannot read the program's file:
+        # there is no
+        # free descriptor, or the life thread is removing the file and must not be stopped by the
         # interpreter's end.
         _logger.exception(
             "the plugin could not start",
@@ -116,14 +119,15 @@ def serve_host(
 def refuse_version() -> NoReturn:
     """Answer a host that does not offer our protocol version, then end.
 
-    With a handshake line, which it refuses at once and says why; silence would cost it the start's
-    timeout, and an early end only tells it that something was wrong.
+    The handshake line makes the host refuse at once and say why. Without an answer it would wait
+    until
+    its start timeout, and an early end would only tell it that something failed.
     """
     stdout_fd = _take_stdout()
     life = Life(stdout_fd)
     life.watch()
     _write_line(stdout_fd, format_line(address="", certificate_der=b"").encode("ascii"))
-    # Were the end of stdout to come with the line, the host would pick one of the two to report.
+    # If stdout ended together with the line, the host would report either of the two.
     time.sleep(_REFUSAL_S)
     life.end(1)
 
@@ -134,8 +138,9 @@ def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life:
     client_tls = tls.client_context(identity, request.client_certificate)
     plugin = make_plugin()
     with life.making:
-        # In what a launcher unpacked: should this process be killed, the launcher removes the
-        # socket.
+        # The socket goes into the folder that a launcher unpacked: if this process is killed, the
+        # launcher
+        # removes the socket.
         listener = listen(
             socket_dir=request.socket_dir,
             group=request.socket_group,
@@ -155,10 +160,10 @@ def _prepare(make_plugin: Callable[[], Plugin], request: HandshakeRequest, life:
 
 
 class _Stop:
-    """The wish that the process ends, whoever has it.
+    """The request to end the process, whoever makes it.
 
     Attributes:
-        wanted: set once somebody has.
+        wanted: set once somebody has asked.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -166,22 +171,24 @@ class _Stop:
         self._loop = loop
 
     def soon(self) -> None:
-        """End in a later turn of the loop, when the answer to Shutdown is on its way."""
+        """End in a later turn of the loop, after the answer to Shutdown has been sent."""
         self._loop.call_soon_threadsafe(self.wanted.set)
 
     def unless_asked_to(self) -> None:
-        """The broker stream has ended: end too, if the host does not ask for it anyway.
+        """End because the broker stream has ended, unless the host calls Shutdown anyway.
 
-        Hosts end that stream, then call Shutdown. Without that, the connection broke: a host would
-        open a new one for calls, but announces no Setup any more. It replaces a process that has
-        ended, and only that.
+        Hosts end that stream and then call Shutdown. If no Shutdown comes, the connection broke:
+        the host
+        would open a new one for calls, but would announce no new mount on it. It replaces a process
+        only
+        once that has ended.
         """
         self._loop.call_later(_HOST_LOST_S, self._lost)
 
     def _lost(self) -> None:
         if not self.wanted.is_set():
             _logger.error(
-                "the connection to the server broke: the plugin ends; the server starts it anew "
+                "the connection to the server broke: the plugin ends; the server starts it again "
                 "when it is needed",
                 extra={"fields": {"event": "host_connection_lost"}},
             )
@@ -194,8 +201,9 @@ async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> N
 
     def on_fault(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         if isinstance(context.get("exception"), MemoryError):
-            # Nobody knows what was left half done: a connection's state, a descriptor that stays
-            # readable and brings the same fault again at once, and for ever.
+            # Nobody knows what was left half done: a connection's state, for example, or a
+            # descriptor that stays
+            # readable and causes the same fault again and again.
             _end_without_memory(life, sink)
         loop.default_exception_handler(context)
 
@@ -212,7 +220,7 @@ async def _serve(parts: _Parts, life: Life, stdout_fd: int, sink: PipeSink) -> N
     life.on_stop = stop.soon
     _write_line(stdout_fd, parts.line)
     if parts.listener.remains != parts.listener.path:
-        # When the host's first calls, which the start of other plugins waits for, are done.
+        # By then the host's first calls, which delay the start of other plugins, are done.
         loop.call_later(_SWEEP_DELAY_S, sweep, parts.listener.remains.parent)
     await stop.wanted.wait()
     life.end_within(EXIT_WITHIN_S)
@@ -237,24 +245,24 @@ def _end_without_memory(life: Life, sink: PipeSink) -> NoReturn:
 
 
 def _take_stdout() -> int:
-    """Keep the pipe to the host to ourselves: a stray print would end up in the protocol.
+    """Keep the pipe to the host to ourselves: a stray print would corrupt the protocol.
 
     Returns:
-        A descriptor for what was stdout, which now goes nowhere.
+        A descriptor for the original stdout; stdout itself now discards everything.
     """
     sys.stdout.flush()
     fd = os.dup(1)
     try:
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
-        null = os.dup(2)  # A root without /dev: a stray print goes to the host's log instead.
+        null = os.dup(2)  # The root has no /dev, so a stray print goes to the host's log instead.
     os.dup2(null, 1, inheritable=False)
     os.close(null)
     return fd
 
 
 def _write_line(stdout_fd: int, line: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # The host is gone, as the watch will notice.
+    with contextlib.suppress(BrokenPipeError):  # The host is gone; the watching thread will notice.
         os.write(stdout_fd, line)
 
 

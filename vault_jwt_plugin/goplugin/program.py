@@ -1,4 +1,4 @@
-"""What the program says of itself when a person, not a server, starts it."""
+"""The texts for a person, rather than a server, who starts the program."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _UNREADABLE = "$(sha256sum {file} | cut -d' ' -f1)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The names under which a plugin is known to people.
+    """The plugin's names, as people know them.
 
     Attributes:
-        name: the command, also the usual file name: `vault-jwt-plugin`.
+        name: the command, which is also the usual file name: `vault-jwt-plugin`.
         version: canonical semantic version with `v`: `v0.1.0`.
         summary: what it is, a noun phrase without a full stop.
-        plugin_type: what a host registers it as: `auth`.
+        plugin_type: the type under which a host registers it: `auth`.
         plugin_name: the usual name in the host's catalog: `jwt`.
     """
 
@@ -30,11 +30,11 @@ class Program:
     plugin_name: str
 
     def version_line(self) -> str:
-        """The answer to `--version`, newline included."""
+        """Return the answer to `--version`, including its newline."""
         return f"{self.name} {self.version}\n"
 
     def explanation(self) -> str:
-        """What this is and how to register it, its own checksum filled in."""
+        """Explain what this is and how to register it, with the checksum of this program."""
         file = program_file()
         command = file.name if file is not None else self.name
         return (
@@ -48,7 +48,7 @@ class Program:
         )
 
     def help_text(self) -> str:
-        """The answer to `--help`."""
+        """Return the answer to `--help`."""
         return (
             f"Usage: {self.name} [--help | --version]\n\n{self.explanation()}\n"
             "Options:\n"
@@ -58,10 +58,11 @@ class Program:
 
 
 def program_file() -> Path | None:
-    """The file an operator would register, or None when there is none.
+    """Return the file that an operator would register, or None if there is none.
 
-    That is the outermost one, since a host hashes only the file that it starts: the staticx
-    wrapper, else PyInstaller's one-file program, else the console script.
+    That is the outermost file, because a host hashes only the file that it starts: the staticx
+    wrapper,
+    else PyInstaller's one-file program, else the console script.
     """
     wrapper = wrapped_by()
     if wrapper is not None:
@@ -69,22 +70,22 @@ def program_file() -> Path | None:
     if getattr(sys, "frozen", False):
         return Path(sys.executable)
     script = Path(sys.argv[0])
-    # `python -m` leaves the path of __main__.py here, which no host can start.
+    # `python -m` leaves the path of __main__.py here, which a host cannot start.
     return script.absolute() if script.is_file() and script.suffix != ".py" else None
 
 
 def wrapped_by() -> Path | None:
-    """The static wrapper (staticx) around this program, or None.
+    """Return the static wrapper (staticx) around this program, or None.
 
-    The variables are believed only when this program does lie in the folder that they name: a
-    host that was itself wrapped would hand its own down to us.
+    The variables are trusted only if this program lies in the folder that they name: a host that is
+    itself wrapped passes its own variables on to us.
     """
     file = os.environ.get("STATICX_PROG_PATH", "")
     return Path(file) if file and bundle_dir() is not None else None
 
 
 def bundle_dir() -> Path | None:
-    """The folder that the static wrapper unpacked us into, or None when not wrapped."""
+    """Return the folder into which the static wrapper unpacked us; None without a wrapper."""
     folder = os.environ.get("STATICX_BUNDLE_DIR", "")
     if not folder or not getattr(sys, "frozen", False):
         return None

@@ -1,4 +1,4 @@
-"""What every go-plugin process serves beside its plugin: controller, stdio, health, broker."""
+"""The services of every go-plugin process: controller, stdio, health and broker."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def own_methods(
     stopping: asyncio.Event,
     host_lost: Callable[[], None],
 ) -> rpc.Methods:
-    """The methods that belong to go-plugin itself.
+    """Return the methods that belong to go-plugin itself.
 
     Args:
         broker: takes the host's announcements.
         shutdown: called once per `Shutdown`; must not wait.
         stopping: ends the idle streams, which would otherwise outlast every grace period.
-        host_lost: called when the broker stream, which is open for life, has ended.
+        host_lost: called when the broker stream, which stays open for the plugin's life, has ended.
     """
 
     async def start_stream(stream: rpc.ServerStream) -> None:
@@ -43,12 +43,12 @@ def own_methods(
             host_lost()
 
     async def stream_stdio(_stream: rpc.ServerStream) -> None:
-        # Empty: both hosts throw the data away.
+        # The stream carries nothing: both hosts throw the data away.
         await stopping.wait()
 
     async def watch_health(stream: rpc.ServerStream) -> None:
         await stream.send(_first_health(await stream.receive() or b""))
-        await stopping.wait()  # It never changes: a process that stops serving is gone.
+        await stopping.wait()  # The status never changes: a process that stops serving is gone.
 
     def shut_down(_call: rpc.Call, _message: bytes) -> bytes:
         shutdown()
@@ -64,12 +64,12 @@ def own_methods(
 
 
 def multiplex_id(call: rpc.Call) -> str:
-    """Which instance (one Setup of one mount) a call is for.
+    """Return the id of the instance (one Setup of one mount) that a call is for.
 
     Mirrors Vault `sdk/helper/pluginutil/multiplexing.go` (`GetMultiplexIDFromContext`).
 
     Raises:
-        rpc.RPCError: UNKNOWN, the metadata does not say.
+        rpc.RPCError: UNKNOWN if the metadata does not name it.
     """
     instance = call.metadata.get("multiplex_id")
     if not instance:
@@ -89,7 +89,7 @@ def _check_health(_call: rpc.Call, message: bytes) -> bytes:
 
 
 def _first_health(message: bytes) -> bytes:
-    # Unlike Check, Watch answers for an unknown service: it may yet come.
+    # Unlike Check, Watch answers for an unknown service, because the service may appear later.
     known = _service(message) in _SERVICE_NAMES
     kinds = health_pb2.HealthCheckResponse
     return _status(kinds.SERVING if known else kinds.SERVICE_UNKNOWN)

@@ -29,17 +29,17 @@ SERVER_NAME = "localhost"
 
 _ALPN = ["h2"]  # grpc-go refuses a peer that selects no protocol.
 _CLOCK_SKEW = dt.timedelta(seconds=30)
-_LIFETIME = dt.timedelta(hours=262_980)  # As go-plugin: 30 years, longer than the process.
+_LIFETIME = dt.timedelta(hours=262_980)  # Like go-plugin's: 30 years.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Our certificate and its key, which live in memory only and for one process.
+    """Our certificate and its key. They exist only in memory, for one process.
 
     Attributes:
         certificate_der: the self-signed certificate, as the handshake line carries it.
-        certificate_pem: the same, PEM.
-        key_pem: its private key, PEM. Secret.
+        certificate_pem: the same in PEM.
+        key_pem: its private key in PEM. Secret.
     """
 
     certificate_der: bytes
@@ -48,7 +48,7 @@ class Identity:
 
     @classmethod
     def generate(cls) -> Self:
-        """Make a key (ECDSA P-256) and sign a certificate of the shape that hosts make for it."""
+        """Make a key (ECDSA P-256) and sign a certificate like those that hosts make."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name(
             [
@@ -85,18 +85,18 @@ class Identity:
 
 
 def server_context(identity: Identity, host_certificate: str) -> ssl.SSLContext:
-    """TLS for the main listener: the host, and nobody else, may connect.
+    """Make the TLS context for the main listener: only the host may connect.
 
     Args:
-        identity: ours.
+        identity: our certificate and key.
         host_certificate: `PLUGIN_CLIENT_CERT`, one certificate in PEM.
 
     Raises:
-        ClientCertificateError: `host_certificate` is not that.
+        ClientCertificateError: `host_certificate` is not one certificate in PEM.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
-    # One connection a process: nothing is ever resumed.
+    # There is one connection per process, so nothing is ever resumed.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     _configure(context, identity, host_certificate)
@@ -104,14 +104,14 @@ def server_context(identity: Identity, host_certificate: str) -> ssl.SSLContext:
 
 
 def client_context(identity: Identity, host_certificate: str) -> ssl.SSLContext:
-    """TLS for brokered connections to the host, in which it shows the same certificate.
+    """Make the TLS context for brokered connections to the host, which shows the same certificate.
 
     Args:
-        identity: ours; the host lets in no other.
+        identity: our certificate and key; the host accepts no other.
         host_certificate: `PLUGIN_CLIENT_CERT`, one certificate in PEM.
 
     Raises:
-        ClientCertificateError: `host_certificate` is not that.
+        ClientCertificateError: `host_certificate` is not one certificate in PEM.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -123,7 +123,7 @@ def client_context(identity: Identity, host_certificate: str) -> ssl.SSLContext:
 def _configure(context: ssl.SSLContext, identity: Identity, host_certificate: str) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    # The root is a leaf: trusted as it stands, whatever its basic constraints say.
+    # The root is a leaf certificate: trust it as it is, whatever its basic constraints say.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.set_alpn_protocols(_ALPN)
     try:
@@ -136,9 +136,9 @@ def _configure(context: ssl.SSLContext, identity: Identity, host_certificate: st
 
 
 def _load_chain(context: ssl.SSLContext, identity: Identity) -> None:
-    """Hand the key to OpenSSL, whose API wants files, without touching any disk.
+    """Pass the key to OpenSSL, whose API wants files, without touching a disk.
 
-    Pipes rather than memfds: Python builds that run on old glibc have no `memfd_create`.
+    This uses pipes, not memfds: Python builds for old glibc versions have no `memfd_create`.
     """
     with _piped(identity.certificate_pem) as certificate, _piped(identity.key_pem) as key:
         context.load_cert_chain(certificate, key)
@@ -146,7 +146,7 @@ def _load_chain(context: ssl.SSLContext, identity: Identity) -> None:
 
 @contextlib.contextmanager
 def _piped(data: bytes) -> Iterator[str]:
-    """A path that reads as `data`, once; `data` must fit into a pipe's 64 KiB."""
+    """Provide a path that reads as `data`, once; `data` must fit into a pipe's 64 KiB."""
     reader, writer = os.pipe()
     try:
         try:

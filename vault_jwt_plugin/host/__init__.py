@@ -1,4 +1,4 @@
-"""The adapter between the host's protobuf and the sdk: serves pb.Backend, calls pb.Storage."""
+"""Adapter between the host's protobuf and the sdk: it serves pb.Backend and calls pb.Storage."""
 
 from vault_jwt_plugin.host.plugin import BackendPlugin
 

@@ -1,4 +1,4 @@
-"""`sdk.Auth` and `pb.Auth`, both ways without loss: a renewal echoes the whole of it.
+"""Conversion between `sdk.Auth` and `pb.Auth`, without loss: a renewal sends back all of it.
 
 Mirrors `sdk/plugin/pb/translation.go` (LogicalAuthToProtoAuth and back).
 """
@@ -23,10 +23,10 @@ _TOKEN_TYPES = {int(token_type): token_type for token_type in TokenType}
 
 
 def auth_from_pb(message: backend_pb2.Auth) -> Auth:
-    """The Auth that the host stored, at a renewal.
+    """Return the Auth that the host stored and sends with a renewal.
 
     Raises:
-        jsonutil.JSONError: `internal_data` is no JSON.
+        jsonutil.JSONError: `internal_data` is not JSON.
     """
     lease = message.lease_options
     has_time = lease.HasField("issue_time")
@@ -44,7 +44,7 @@ def auth_from_pb(message: backend_pb2.Auth) -> Auth:
         period_ns=message.period,
         explicit_max_ttl_ns=message.explicit_max_ttl,
         num_uses=message.num_uses,
-        # A host newer than we are may know more types: the number is kept for the echo.
+        # A newer host may know more types: keep the number, so that it can be sent back.
         token_type=cast("TokenType", _TOKEN_TYPES.get(message.token_type, message.token_type)),
         no_default_policy=message.no_default_policy,
         bound_cidrs=tuple(message.bound_cidrs),
@@ -67,14 +67,14 @@ def _unix_ns(timestamp: Timestamp) -> int | None:
 def fill_auth(auth: Auth, message: backend_pb2.Auth) -> None:
     """Write an Auth into an empty message.
 
-    Only what differs from the wire's default is set: this runs in every login, and
-    setting attributes takes half the time of the message's constructor.
+    Only values that differ from the wire's default are set: this runs in every login, and setting
+    attributes takes half the time of the message's constructor.
 
     Raises:
-        ValueError, TypeError: a value that the wire or JSON has no form for.
+        ValueError, TypeError: the wire or JSON cannot express a value.
     """
     lease = message.lease_options
-    # Required wherever lease_options is: Go refuses an absent time.
+    # The time is required wherever lease_options is set: Go refuses an absent time.
     if auth.issue_time_ns is None:
         lease.issue_time.seconds = ZERO_TIME_S
     else:
@@ -117,7 +117,7 @@ def fill_auth(auth: Auth, message: backend_pb2.Auth) -> None:
 
 
 def alias_from_pb(message: logical_pb2.Alias) -> Alias:
-    """An alias as the host stored it."""
+    """Return an alias as the host stored it."""
     return Alias(
         name=message.name,
         metadata=dict(message.metadata),
@@ -134,7 +134,7 @@ def fill_alias(alias: Alias, message: logical_pb2.Alias) -> None:
     """Write an alias into an empty message.
 
     Raises:
-        ValueError, TypeError: a value that the wire has no form for.
+        ValueError, TypeError: the wire cannot express a value.
     """
     message.SetInParent()
     message.name = alias.name
@@ -153,7 +153,7 @@ def fill_alias(alias: Alias, message: logical_pb2.Alias) -> None:
 
 
 def unknown_fields(message: backend_pb2.Auth) -> bytes:
-    """The serialised fields of an Auth that our protocol does not know, for the echo."""
+    """Return the serialised fields that our protocol does not know, to send them back."""
     rest = backend_pb2.Auth()
     rest.CopyFrom(message)
     for known in backend_pb2.Auth.DESCRIPTOR.fields:

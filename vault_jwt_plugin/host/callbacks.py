@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 CALLBACK_TIMEOUT_S = 30.0
-"""Longest wait for one answer of the host; hosts give a whole request 90 s."""
+"""The longest wait for one answer of the host, in seconds; hosts give a whole request 90 s."""
 
 _MAX_INT32 = (1 << 31) - 1
 _MISSING = ("missing storage implementation", "missing system view implementation")
@@ -30,7 +30,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class Channel(Protocol):
-    """What is needed of `goplugin.brokered.BrokeredChannel`."""
+    """The part of `goplugin.brokered.BrokeredChannel` that is needed here."""
 
     async def unary(
         self,
@@ -40,7 +40,7 @@ class Channel(Protocol):
         timeout_s: float | None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> bytes:
-        """Call a method; RPCError for every status but OK."""
+        """Call a method; raise RPCError for every status except OK."""
 
     async def close(self) -> None:
         """Close gracefully."""
@@ -52,7 +52,7 @@ class _Parser(Protocol[_T_co]):
 
 
 class SystemViewError(InternalError):
-    """The host did not say what was asked of its system view."""
+    """The host did not answer a question to its system view."""
 
     code = "system_view_error"
 
@@ -75,13 +75,13 @@ class HostStorage:
     __slots__ = ("_channel", "_host_pages", "_timeout_s")
 
     def __init__(self, channel: Channel, *, timeout_s: float = CALLBACK_TIMEOUT_S) -> None:
-        """Over the mount's own connection; each call waits at most `timeout_s`."""
+        """Use the mount's own connection; each call waits at most `timeout_s`."""
         self._channel = channel
         self._timeout_s = timeout_s
         self._host_pages = True
 
     async def get(self, key: str) -> StorageEntry | None:
-        """The entry, or None.
+        """Return the entry, or None.
 
         Raises:
             StorageError: the host refused, failed, or did not answer in time.
@@ -99,8 +99,8 @@ class HostStorage:
         """Store the entry.
 
         Raises:
-            StorageError: the host refused, failed, or did not answer in time;
-                ReadOnlyError where this node can't write.
+            StorageError: the host refused, failed, or did not answer in time; ReadOnlyError if this
+                node cannot write.
         """
         args = backend_pb2.StoragePutArgs(
             entry=backend_pb2.StorageEntry(
@@ -112,7 +112,7 @@ class HostStorage:
             raise _storage_error(stored.err)
 
     async def delete(self, key: str) -> None:
-        """Delete the key; what is not there is no error.
+        """Delete the key; a missing key is not an error.
 
         Raises:
             StorageError: as for `put`.
@@ -123,7 +123,7 @@ class HostStorage:
             raise _storage_error(deleted.err)
 
     async def list(self, prefix: str) -> builtins.list[str]:
-        """Names one level below `prefix`, sorted; folders end in `/`.
+        """Return the names one level below `prefix`, sorted; folders end in `/`.
 
         Raises:
             StorageError: the host refused, failed, or did not answer in time.
@@ -135,9 +135,9 @@ class HostStorage:
         return sorted(listed.keys)
 
     async def list_page(self, prefix: str, *, after: str, limit: int) -> builtins.list[str]:
-        """As `list`, only names after `after`, at most `limit` if that is above 0.
+        """Like `list`, but only names after `after`, and at most `limit` if that is above 0.
 
-        OpenBao pages itself; Vault can't, so the whole list is fetched and cut.
+        OpenBao returns one page; Vault cannot, so the whole list is fetched and cut.
 
         Raises:
             StorageError: the host refused, failed, or did not answer in time.
@@ -181,13 +181,13 @@ class HostSystemView:
     __slots__ = ("_channel", "_timeout_s", "_version")
 
     def __init__(self, channel: Channel, *, timeout_s: float = CALLBACK_TIMEOUT_S) -> None:
-        """Over the mount's own connection; each call waits at most `timeout_s`."""
+        """Use the mount's own connection; each call waits at most `timeout_s`."""
         self._channel = channel
         self._timeout_s = timeout_s
         self._version: str | None = None
 
     async def default_lease_ttl_ns(self) -> int:
-        """The mount's default TTL, in nanoseconds.
+        """Return the mount's default TTL, in nanoseconds.
 
         Raises:
             SystemViewError: the host failed, or did not answer in time.
@@ -195,7 +195,7 @@ class HostSystemView:
         return (await self._ask("DefaultLeaseTTL", backend_pb2.TTLReply)).TTL
 
     async def max_lease_ttl_ns(self) -> int:
-        """The mount's maximum TTL, in nanoseconds.
+        """Return the mount's maximum TTL, in nanoseconds.
 
         Raises:
             SystemViewError: the host failed, or did not answer in time.
@@ -203,7 +203,7 @@ class HostSystemView:
         return (await self._ask("MaxLeaseTTL", backend_pb2.TTLReply)).TTL
 
     async def replication_state(self) -> ReplicationState:
-        """The node's role now.
+        """Return the node's current role.
 
         Raises:
             SystemViewError: the host failed, or did not answer in time.
@@ -212,7 +212,7 @@ class HostSystemView:
         return ReplicationState(answer.state)
 
     async def local_mount(self) -> bool:
-        """Whether the mount is local to its cluster.
+        """Return whether the mount is local to its cluster.
 
         Raises:
             SystemViewError: the host failed, or did not answer in time.
@@ -220,7 +220,7 @@ class HostSystemView:
         return (await self._ask("LocalMount", backend_pb2.LocalMountReply)).local
 
     async def vault_version(self) -> str:
-        """The server's version; asked once, it does not change under a running plugin.
+        """Return the server's version, asked once: it cannot change while a plugin runs.
 
         Raises:
             SystemViewError: the host failed, or did not answer in time.
@@ -246,4 +246,4 @@ def _parse(reply: _Parser[_T_co], answer: bytes, failure: type[InternalError]) -
     try:
         return reply.FromString(answer)
     except DecodeError as error:
-        raise failure("the host's answer is no message of its protocol") from error
+        raise failure("the host's answer is not a valid message") from error

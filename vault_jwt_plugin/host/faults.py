@@ -1,7 +1,7 @@
-"""What ends a request without an answer: its reply, and what the log says of it.
+"""Requests that end with an error: their reply, and what the log says about them.
 
-Callers who are not logged in can bring some of it about, a login with a role whose
-stored value is broken for one: lines are bounded for each mount.
+Callers who are not logged in can cause some of these errors, for example a login with a role whose
+stored value is broken. So the number of log lines is limited per mount.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class FaultLog:
     """The errors of one mount's requests.
 
     Args:
-        mount: what the log calls it when lines are counted only.
-        monotonic: seconds that never go back.
+        mount: the mount's name in the log when lines are only counted.
+        monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(self, mount: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -36,13 +36,14 @@ class FaultLog:
         self._limit = LogLimit(self._held_back, monotonic=monotonic)
 
     def request_failed(self, error: Exception, view: RequestView) -> bytes:
-        """A serialised `HandleRequestReply`; logs what the caller's text does not say."""
+        """Return a serialised `HandleRequestReply`; log what the caller's text does not say."""
         if not isinstance(error, LogicalError):
             self._fault("request failed", error, view)
             return replies.FAULT_REPLY
         internal = isinstance(error, InternalError) and not isinstance(error, ReadOnlyError)
         if internal and self._limit.admits(error.code):
-            # The caller sees the text, the operator would not: hosts log no failed requests.
+            # The caller sees the text, but the operator would not: hosts do not log failed
+            # requests.
             _logger.warning(
                 "request failed",
                 extra=event(
@@ -52,7 +53,7 @@ class FaultLog:
         return replies.error_reply(error)
 
     def check_failed(self, error: Exception, view: RequestView) -> bytes:
-        """A serialised `HandleExistenceCheckReply`, likewise."""
+        """Return a serialised `HandleExistenceCheckReply`, and log in the same way."""
         if isinstance(error, LogicalError):
             err = replies.error_to_pb(error)
         else:
@@ -61,7 +62,7 @@ class FaultLog:
         return backend_pb2.HandleExistenceCheckReply(err=err).SerializeToString()
 
     def flush(self) -> None:
-        """Report what was only counted; to be called about every minute."""
+        """Log the number of errors that were only counted. Call this about every minute."""
         self._limit.flush()
 
     def _fault(self, what: str, error: Exception, view: RequestView) -> None:
@@ -70,16 +71,16 @@ class FaultLog:
 
     def _held_back(self, code: str, count: int) -> None:
         _logger.warning(
-            "more requests failed, not logged one by one",
+            "more requests failed and were not logged one by one",
             extra=event("requests_failed", code=code, count=count, mount=self._mount),
         )
 
 
 def event(name: str, **fields: str | int) -> dict[str, dict[str, str | int]]:
-    """`extra` of a log record: the event's stable name, and what more there is to say."""
+    """Return the `extra` of a log record: the event's stable name and further fields."""
     return {"fields": {"event": name, **fields}}
 
 
 def _fields(view: RequestView) -> dict[str, str]:
-    """What the log says of a request; its body and token never."""
+    """Return what the log says about a request, which never includes its body or token."""
     return {"operation": view.operation.value, "path": view.path[:128], "request": view.id}

@@ -1,4 +1,4 @@
-"""How late the event loop is: what every call of every mount waits for before it is looked at."""
+"""The lag of the event loop: how long every call of every mount waits before it is handled."""
 
 from __future__ import annotations
 
@@ -8,44 +8,46 @@ from array import array
 from vault_jwt_plugin.sdk.backend import LoopLag
 
 INTERVAL_S = 0.25
-"""How often it is measured, in seconds."""
+"""The time between two measurements, in seconds."""
 
 SAMPLES = 2400
-"""How many measurements are kept: ten minutes of them."""
+"""How many measurements are kept: those of ten minutes."""
 
 
 class LagMonitor:
-    """Measures by a timer of the loop how late it comes.
+    """Measure by how much the event loop delays a timer.
 
-    What such a timer waits for is what a call would wait for that arrives at a moment
-    unrelated to the load: handlers at work, collections of garbage, other processes
-    that have the processor. An idle loop is up to a millisecond late, by how it sleeps.
+    A timer waits for the same things as a call that arrives at a moment unrelated to the load:
+    running
+    handlers, garbage collections, and other processes that have the processor. An idle loop is up
+    to a
+    millisecond late because of how it sleeps.
 
     Args:
-        interval_s: how often; see `INTERVAL_S`.
-        samples: how many are kept; see `SAMPLES`.
+        interval_s: see `INTERVAL_S`.
+        samples: how many measurements are kept; see `SAMPLES`.
     """
 
     def __init__(self, *, interval_s: float = INTERVAL_S, samples: int = SAMPLES) -> None:
         self._interval_s = interval_s
-        # A ring, all of it from the start: what watches memory must not grow itself.
+        # A ring buffer of full size from the start: what watches memory must not grow itself.
         self._ring = array("f", bytes(4 * samples))
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to measure on the running loop, unless that has begun."""
+        """Start measuring on the running loop, unless that has started."""
         if self._timer is None:
             self._set(asyncio.get_running_loop())
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def read(self) -> LoopLag | None:
-        """The lag over the samples that are kept; None before the first."""
+        """Return the lag over the samples that are kept; None before the first."""
         kept = min(self._count, len(self._ring))
         if not kept:
             return None
@@ -62,14 +64,15 @@ class LagMonitor:
         self._timer = loop.call_at(due, self._rings, loop, due)
 
     def _rings(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        # The loop calls a timer up to its clock's resolution early.
+        # The loop may call a timer early, by up to its clock's resolution.
         self._ring[self._count % len(self._ring)] = max(loop.time() - due, 0.0)
         self._count += 1
-        # From now on and not from when it was due: a process that was stopped has one late
-        # sample, not a row of them.
+        # Count from now, not from when this timer was due: a process that was stopped has one late
+        # sample,
+        # not a series of them.
         self._set(loop)
 
 
 def _percentile(ordered: list[float], percent: int) -> float:
-    """The nearest rank: the smallest sample that `percent` of all do not exceed."""
+    """Return the nearest rank: the smallest sample that `percent` of all do not exceed."""
     return ordered[-(-len(ordered) * percent // 100) - 1]

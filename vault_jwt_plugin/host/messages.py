@@ -1,7 +1,8 @@
-"""The protocol's messages for a backend that lets others make them: programs in CEL.
+"""The protocol's messages for a backend whose users may build them: programs in CEL.
 
-Mirrors `ProtoAuthToLogicalAuth` (`sdk/plugin/pb/translation.go`), which OpenBao's
-CEL roles use too. What a backend needs of this, it says itself (`CELMessages`).
+Mirrors `ProtoAuthToLogicalAuth` (`sdk/plugin/pb/translation.go`), which OpenBao's CEL roles use
+too.
+The backend itself declares which part it needs (`CELMessages`).
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ if TYPE_CHECKING:
 
 
 class AuthMessages:
-    """`pb.Auth`, and JSON as messages."""
+    """Access to `pb.Auth`, and conversion of JSON to messages."""
 
     @property
     def descriptor_pool(self) -> descriptor_pool.DescriptorPool:
-        """The pool that the generated modules are in."""
+        """Return the pool that contains the generated modules."""
         pool: descriptor_pool.DescriptorPool = backend_pb2.DESCRIPTOR.pool
         return pool
 
     def struct(self, members: Mapping[str, Any]) -> Struct:
-        """A JSON object as a message; numbers must be `float`.
+        """Convert a JSON object to a message; numbers must be `float`.
 
         Raises:
-            ValueError: what JSON has no form for.
+            ValueError: JSON cannot express a value.
         """
         message = Struct()
         message.update(members)
         return message
 
     def value(self, value: Any) -> Value:
-        """A JSON value as a message; numbers must be `float`."""
+        """Convert a JSON value to a message; numbers must be `float`."""
         match value:
             case None:
                 return Value(null_value=NULL_VALUE)
@@ -59,21 +60,21 @@ class AuthMessages:
                 return Value(struct_value=self.struct(value))
 
     def held(self, holder: logical_pb2.EventData) -> dict[str, Any]:
-        """The map that an event's metadata is, as decoded JSON."""
+        """Return an event's metadata as decoded JSON."""
         return _object(holder.metadata)
 
     def has_issue_time(self, auth: backend_pb2.Auth) -> bool:
-        """Whether lease options say when they begin; Go refuses those that do not."""
+        """Return whether the lease options have an issue time; Go refuses those that do not."""
         return not auth.HasField("lease_options") or auth.lease_options.HasField("issue_time")
 
     def auth(self, auth: backend_pb2.Auth) -> Auth:
-        """The SDK's value of the message, without loss.
+        """Convert the message to the SDK's type, without loss.
 
         Raises:
-            ValueError: `internal_data` is not the JSON text of an object, or of null.
+            ValueError: `internal_data` is not a JSON object or null.
         """
         if auth.internal_data and not isinstance(jsonutil.loads(auth.internal_data), dict | None):
-            raise ValueError("internal_data is no JSON object")
+            raise ValueError("internal_data is not a JSON object")
         return auth_from_pb(auth)
 
 

@@ -1,4 +1,4 @@
-"""The adapter between the host's calls and backends: one instance for each mount.
+"""The adapter between the host's calls and backends: one instance per mount.
 
 Mirrors `sdk/plugin/grpc_backend_server.go`.
 """
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 ROLLBACK_TIMEOUT_S = 80.0
-"""Longest periodic work; the host gives it 90 s."""
+"""The longest periodic work, in seconds; the host gives it 90 s."""
 
 CLEANUP_TIMEOUT_S = 5.0
-"""Longest cleanup of one mount: the host waits for it without limit."""
+"""The longest cleanup of one mount, in seconds; the host waits for it without limit."""
 
 LINGER_S = 3.0
-"""How long a process lives on that has no instance after a failed Setup.
+"""How long a process that has no instance lives on after a failed Setup, in seconds.
 
 The host reports such a failure but does not end the process.
 """
@@ -62,10 +62,10 @@ class Instance:
     """One Setup of one mount.
 
     Attributes:
-        backend: answers.
-        channel: the host's storage and system view, this mount's own.
+        backend: answers the mount's requests.
+        channel: the connection to the host's storage and system view for this mount.
         special_paths: serialised `SpecialPathsReply`.
-        faults: what went wrong with its requests.
+        faults: the errors of its requests.
     """
 
     backend: Backend
@@ -74,9 +74,9 @@ class Instance:
     faults: FaultLog
 
     async def close(self) -> None:
-        """End the backend, then its connection; logs what fails, within `CLEANUP_TIMEOUT_S` each.
+        """Close the backend, then its connection; log what fails, within `CLEANUP_TIMEOUT_S` each.
 
-        The connection is closed in any case: the host waits until it is gone.
+        The connection is always closed: the host waits until it is gone.
         """
         for end in (self.backend.cleanup, self.channel.close):
             try:
@@ -91,7 +91,7 @@ def _end_process() -> None:
 
 
 class BackendPlugin:
-    """Serves a backend to Vault or OpenBao: `goplugin.Plugin`.
+    """Serve a backend to Vault or OpenBao; implements `goplugin.Plugin`.
 
     Attributes:
         version: canonical semantic version with `v`, which the host shows in its catalog.
@@ -105,12 +105,12 @@ class BackendPlugin:
         end_process: Callable[[], None] = _end_process,
         linger_s: float = LINGER_S,
     ) -> None:
-        """Prepare; nothing runs before the first call.
+        """Store the settings; nothing runs before the first call.
 
         Args:
-            factory: makes a mount's backend, in its Setup.
+            factory: makes a mount's backend during its Setup.
             version: such as `v0.1.0`.
-            end_process: asks for an orderly end of the process.
+            end_process: requests an orderly end of the process.
             linger_s: see `LINGER_S`.
         """
         self.version = version
@@ -126,10 +126,10 @@ class BackendPlugin:
         self._version_reply = logical_pb2.VersionReply(plugin_version=version).SerializeToString()
 
     def methods(self, broker: Broker) -> rpc.Methods:
-        """Its methods by full path.
+        """Return the plugin's methods by full path.
 
         Args:
-            broker: connects to the host's services of one Setup.
+            broker: connects to the host's services for one Setup.
         """
         self._broker = broker
         unary = rpc.unary
@@ -142,8 +142,8 @@ class BackendPlugin:
             "/pb.Backend/HandleRequest": unary(self._handle_request),
             "/pb.Backend/InvalidateKey": unary(self._invalidate_key),
             "/pb.Backend/Cleanup": unary(self._cleanup),
-            # No metadata is needed for these two. Any status but OK of Version makes the
-            # host panic.
+            # These two need no metadata. If Version answers with any status except OK, the host
+            # panics.
             "/logical.PluginVersion/Version": unary(lambda _call, _message: self._version_reply),
             "/pluginutil.multiplexing.PluginMultiplexing/MultiplexingSupport": unary(
                 lambda _call, _message: _MULTIPLEXED
@@ -151,7 +151,7 @@ class BackendPlugin:
         }
 
     async def close(self) -> None:
-        """End every instance; for the process's end."""
+        """Close every instance; called at the end of the process."""
         if self._end_timer is not None:
             self._end_timer.cancel()
         self._lag.stop()
@@ -166,7 +166,7 @@ class BackendPlugin:
             raise rpc.RPCError(rpc.StatusCode.UNKNOWN, "no backend instance found")
         return instance
 
-    # Setup and its end.
+    # Setup and cleanup
 
     async def _setup(self, call: rpc.Call, message: bytes) -> bytes:
         instance_id = multiplex_id(call)
@@ -186,7 +186,7 @@ class BackendPlugin:
         return backend_pb2.SetupReply(err=failure).SerializeToString()
 
     async def _set_up(self, instance_id: str, args: backend_pb2.SetupArgs) -> str:
-        """Make the instance; returns what went wrong, for the operator, or an empty text."""
+        """Make the instance; return the error for the operator, or an empty string."""
         assert self._broker is not None  # noqa: S101 - methods() gave it before any call
         try:
             channel = await self._broker.dial(args.broker_id)
@@ -236,7 +236,7 @@ class BackendPlugin:
             self._end_process()
 
     def _cleanup(self, call: rpc.Call, _message: bytes) -> bytes | Awaitable[bytes]:
-        # A second Cleanup for the same mount follows where the process survives.
+        # If the process survives, a second Cleanup for the same mount follows.
         instance = self._instances.pop(multiplex_id(call), None)
         if instance is None:
             return _EMPTY
@@ -249,7 +249,7 @@ class BackendPlugin:
         return task
 
     async def _cleaned_up(self, task: asyncio.Task[None]) -> bytes:
-        # A host that stops waiting must not keep the connection, nor the backend its threads.
+        # If the host stops waiting, the connection and the backend's threads must still be closed.
         await asyncio.shield(task)
         return _EMPTY
 
@@ -258,7 +258,7 @@ class BackendPlugin:
         try:
             await backend.initialize()
         except ReadOnlyError:
-            # A standby; its mount must start all the same.
+            # This is a standby; its mount must start all the same.
             _logger.debug("initialize: storage is read-only here")
         except LogicalError as error:
             return _initialize_failed(replies.error_to_pb(error))
@@ -267,7 +267,7 @@ class BackendPlugin:
             return _initialize_failed(replies.fault_to_pb())
         return _EMPTY
 
-    # What a mount says of itself.
+    # Description of a mount
 
     def _type(self, call: rpc.Call, _message: bytes) -> bytes:
         self._instance(call)
@@ -285,7 +285,7 @@ class BackendPlugin:
             _logger.exception("invalidation failed", extra=event("invalidation_failed", key=key))
         return _EMPTY
 
-    # Requests.
+    # Requests
 
     def _handle_existence_check(self, call: rpc.Call, message: bytes) -> bytes | Awaitable[bytes]:
         instance = self._instance(call)
@@ -294,7 +294,7 @@ class BackendPlugin:
         view = RequestView(request, operation)
         try:
             exists = instance.backend.handle_existence_check(view)
-        except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+        except Exception as error:  # noqa: BLE001 - `FaultLog` tells the errors apart and logs them
             return instance.faults.check_failed(error, view)
         if exists is None:
             return replies.NO_CHECK_REPLY
@@ -311,13 +311,13 @@ class BackendPlugin:
         view = RequestView(request, operation)
         stored = request.auth if operation is Operation.RENEW else None
         if operation is Operation.ROLLBACK:
-            # The host's tick, about every minute.
+            # The host calls this about every minute.
             instance.faults.flush()
         try:
             answer = instance.backend.handle_request(view)
             if answer is None or isinstance(answer, Response):
                 return replies.reply(answer, operation, stored)
-        except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+        except Exception as error:  # noqa: BLE001 - `FaultLog` tells the errors apart and logs them
             return instance.faults.request_failed(error, view)
         return _answer_later(answer, view, stored, instance.faults)
 
@@ -331,7 +331,7 @@ def _parse(kind: type[_M], message: bytes) -> _M:
 
 
 def _logger_of(backend_uuid: str) -> logging.Logger:
-    """A mount's own logger, which goes with the mount: `getLogger` keeps what it makes for ever."""
+    """Make a logger that goes away with the mount: `getLogger` keeps its loggers for ever."""
     parent = logging.getLogger("vault_jwt_plugin.backend")
     if not backend_uuid:
         return parent
@@ -359,7 +359,7 @@ async def _check_later(
 ) -> bytes:
     try:
         exists = await pending
-    except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+    except Exception as error:  # noqa: BLE001 - `FaultLog` tells the errors apart and logs them
         return faults.check_failed(error, view)
     return replies.NO_CHECK_REPLY if exists is None else replies.EXISTENCE_REPLIES[exists]
 
@@ -376,7 +376,7 @@ async def _answer_later(
         else:
             answer = await pending
         return replies.reply(answer, view.operation, stored)
-    except Exception as error:  # noqa: BLE001 - sorted out, and faults logged, there
+    except Exception as error:  # noqa: BLE001 - `FaultLog` tells the errors apart and logs them
         return faults.request_failed(error, view)
 
 

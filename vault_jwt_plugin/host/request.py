@@ -1,4 +1,4 @@
-"""A request as a thin view over the host's message: nothing is copied that nobody reads."""
+"""A request as a thin view of the host's message: values are converted only when read."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.pb import backend_pb2
 
 MAX_DATA_CHARS = 16 * 1024 * 1024
-"""Largest request body that is decoded, in characters; hosts pass on up to 32 MiB."""
+"""The largest request body that is decoded, in characters; hosts pass on up to 32 MiB."""
 
 MAX_OPEN_DATA_CHARS = 4 * 1024 * 1024
-"""The same where the caller needs no token: what is done to a body of 16 MiB, whatever is in it,
-holds up everybody for up to a second. A token is of 1 MiB at most."""
+"""The same limit where the caller needs no token. Handling a body of 16 MiB holds up every caller
+for up to a second, whatever it contains; a token has at most 1 MiB.
+"""
 
 MAX_DATA_VALUES = 20_000
-"""Commas and brackets in a request body that is decoded: a bound of its values. Of numbers alone
-16 MiB hold millions, which take seconds; an unauthenticated caller would hold up everybody."""
+"""The most commas and brackets in a request body, which limits its number of values. A body of
+16 MiB can hold millions of numbers, which take seconds, and an unauthenticated caller would hold
+up everybody.
+"""
 
 _UNCOUNTED_CHARS = 64 * 1024
-"""A body of this length can't hold so many values that counting them pays."""
+"""A body of this length cannot hold so many values that counting them pays."""
 
 OPERATIONS: Mapping[str, Operation] = {operation.value: operation for operation in Operation}
 """Operation by its name on the wire."""
 
 _NO_DATA: Mapping[str, Any] = MappingProxyType({})
-# What hosts ask on behalf of a login, without saying that it needs no token.
+# Hosts send these on behalf of a login without saying that it needs no token.
 _OF_LOGINS = frozenset((Operation.ALIAS_LOOKAHEAD, Operation.RESOLVE_ROLE))
 
 
 class RequestDataError(UserError):
-    """A request body that can't be decoded; the text never holds it."""
+    """A request body that cannot be decoded; the text never contains the body."""
 
     code = "request_data_invalid"
 
 
 class RequestView:
-    """`sdk.Request` over a `pb.Request`."""
+    """`sdk.Request` as a view of a `pb.Request`."""
 
     __slots__ = ("_auth", "_data", "_message", "operation", "path")
 
@@ -52,7 +55,7 @@ class RequestView:
     path: str
 
     def __init__(self, message: backend_pb2.Request, operation: Operation) -> None:
-        """View `message`; `operation` is its own, looked up."""
+        """View `message`; `operation` is the value of its `operation` field."""
         self._message = message
         self.operation = operation
         self.path = message.path
@@ -61,15 +64,15 @@ class RequestView:
 
     @property
     def id(self) -> str:
-        """Request UUID; empty for the host's own calls."""
+        """Return the request's UUID; empty for the host's own calls."""
         return self._message.id
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """Decoded JSON body or query; empty when there was none.
+        """Return the decoded JSON body or query; empty if there was none.
 
         Raises:
-            RequestDataError: no JSON object, too large, or too deep.
+            RequestDataError: it is not a JSON object, too large, or too deep.
         """
         data = self._data
         if data is None:
@@ -81,52 +84,52 @@ class RequestView:
 
     @property
     def size(self) -> int:
-        """Of the body or query, in characters."""
+        """Return the length of the body or query, in characters."""
         return len(self._message.data)
 
     @property
     def mount_point(self) -> str:
-        """API path of the mount with namespace, e.g. `ns1/auth/jwt/`."""
+        """Return the API path of the mount with its namespace, such as `ns1/auth/jwt/`."""
         return self._message.mount_point
 
     @property
     def mount_type(self) -> str:
-        """Type name under which the mount was enabled."""
+        """Return the type under which the mount was enabled."""
         return self._message.mount_type
 
     @property
     def mount_accessor(self) -> str:
-        """The mount's accessor, where the host fills it."""
+        """Return the mount's accessor, if the host sends it."""
         return self._message.mount_accessor
 
     @property
     def entity_id(self) -> str:
-        """Entity of the calling token; empty if none."""
+        """Return the entity id of the calling token; empty if it has none."""
         return self._message.entity_id
 
     @property
     def display_name(self) -> str:
-        """Display name of the calling token; empty if none."""
+        """Return the display name of the calling token; empty if it has none."""
         return self._message.display_name
 
     @property
     def headers(self) -> Mapping[str, tuple[str, ...]]:
-        """The headers that the mount passes through."""
+        """Return the headers that the mount passes through."""
         return {name: tuple(values.header) for name, values in self._message.headers.items()}
 
     @property
     def connection(self) -> Connection | None:
-        """The client's connection; None where the host names none."""
+        """Return the client's connection; None if the host names none."""
         if not self._message.HasField("connection"):
             return None
         return Connection(remote_addr=self._message.connection.remote_addr)
 
     @property
     def auth(self) -> Auth | None:
-        """The stored Auth of the token; only at a renewal.
+        """Return the token's stored Auth, which comes only with a renewal.
 
         Raises:
-            jsonutil.JSONError: its `internal_data` is no JSON.
+            jsonutil.JSONError: its `internal_data` is not JSON.
         """
         if self._auth is None and self._message.HasField("auth"):
             self._auth = auth_from_pb(self._message.auth)
@@ -134,7 +137,7 @@ class RequestView:
 
     @property
     def unauthenticated(self) -> bool:
-        """Whether the path is one that needs no token."""
+        """Return whether the path needs no token."""
         return self._message.unauthenticated
 
 
@@ -152,5 +155,5 @@ def _decode(text: str, max_chars: int) -> Mapping[str, Any]:
     if data is None:
         return _NO_DATA
     if not isinstance(data, dict):
-        raise RequestDataError("request body is no JSON object")
+        raise RequestDataError("request body is not a JSON object")
     return data

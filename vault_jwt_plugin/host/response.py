@@ -1,4 +1,4 @@
-"""Answers and errors in the host's wire form."""
+"""Answers and errors in the host's wire format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.sdk.request import RawResponse, Response
 
 FAULT_TEXT = "internal error in the plugin; the server's log has the details"
-"""What the caller is told of a fault of ours."""
+"""The text that a caller gets for a fault of the plugin."""
 
 
 class ErrorType(IntEnum):
@@ -41,7 +41,7 @@ class ErrorType(IntEnum):
     PERMISSION_DENIED = 8
 
 
-# Errors whose text is the host's own: (type, what the Go plugin sends as text).
+# Errors whose text is fixed by the host: (type, the text that the Go plugin sends).
 _FIXED: tuple[tuple[type[LogicalError], ErrorType, str], ...] = (
     (PermissionDenied, ErrorType.PERMISSION_DENIED, "permission denied"),
     (UnsupportedPath, ErrorType.UNSUPPORTED_PATH, "unsupported path"),
@@ -49,12 +49,12 @@ _FIXED: tuple[tuple[type[LogicalError], ErrorType, str], ...] = (
     (InvalidRequest, ErrorType.INVALID_REQUEST, "invalid request"),
 )
 
-# The host takes these apart without asking whether there is an answer.
+# The host reads the answers to these without checking that there is one.
 _NEEDS_ANSWER = frozenset((Operation.HELP, Operation.RESOLVE_ROLE, Operation.ALIAS_LOOKAHEAD))
 
 
 class ResponseError(Exception):
-    """A backend's answer that the wire has no form for: a fault of the backend.
+    """A backend's answer that the wire format cannot express: a fault of the backend.
 
     Attributes:
         reason: what is wrong with it.
@@ -66,7 +66,7 @@ class ResponseError(Exception):
 
 
 def error_to_pb(error: LogicalError) -> backend_pb2.ProtoError:
-    """An error for a reply's `err`."""
+    """Convert an error for a reply's `err` field."""
     for kind, error_type, text in _FIXED:
         if isinstance(error, kind):
             return backend_pb2.ProtoError(err_type=error_type, err_msg=text)
@@ -78,13 +78,13 @@ def error_to_pb(error: LogicalError) -> backend_pb2.ProtoError:
         return backend_pb2.ProtoError(
             err_type=ErrorType.CODED_ERROR, err_code=error.status, err_msg=harmless(error.message)
         )
-    # Storage's texts are the host's, and mean what it reads in them.
+    # Storage's texts come from the host, which acts on them.
     text = error.message if isinstance(error, StorageError) else harmless(error.message)
     return backend_pb2.ProtoError(err_type=ErrorType.UNKNOWN, err_msg=text or FAULT_TEXT)
 
 
 def fault_to_pb() -> backend_pb2.ProtoError:
-    """A fault of ours for a reply's `err`."""
+    """Return a fault of the plugin for a reply's `err` field."""
     return backend_pb2.ProtoError(err_type=ErrorType.UNKNOWN, err_msg=FAULT_TEXT)
 
 
@@ -105,10 +105,9 @@ EXISTENCE_REPLIES = {
 
 
 def error_reply(error: LogicalError) -> bytes:
-    """A serialised `HandleRequestReply` for an error.
+    """Return a serialised `HandleRequestReply` for an error.
 
-    A caller's mistake is an error response (400 with its text), everything else
-    a reply error.
+    A caller's mistake becomes an error response (400 with its text), any other error a reply error.
     """
     if isinstance(error, UserError):
         data = jsonutil.dumps({"error": harmless(error.message) or "invalid input"})
@@ -121,16 +120,17 @@ def error_reply(error: LogicalError) -> bytes:
 def reply(
     response: Response | None, operation: Operation, stored: backend_pb2.Auth | None = None
 ) -> bytes:
-    """A serialised `HandleRequestReply` for an answer.
+    """Return a serialised `HandleRequestReply` for an answer.
 
     Args:
         response: the backend's answer.
-        operation: what was asked.
-        stored: the token's Auth as the host sent it with a renewal: what our
-            protocol does not know of it goes back too.
+        operation: the requested operation.
+        stored: the token's Auth as the host sent it with a renewal; fields that our protocol does
+            not
+            know are sent back.
 
     Raises:
-        ResponseError, ValueError, TypeError: the answer has no wire form.
+        ResponseError, ValueError, TypeError: the wire format cannot express the answer.
     """
     if response is None or (operation in _NEEDS_ANSWER and not _answers(response, operation)):
         return UNSUPPORTED_OPERATION_REPLY if operation in _NEEDS_ANSWER else b""
@@ -160,7 +160,7 @@ def reply(
 
 
 def _answers(response: Response, operation: Operation) -> bool:
-    """Whether the host finds what it takes out without looking."""
+    """Return whether the response has what the host reads without a check."""
     data = response.data
     if operation is Operation.ALIAS_LOOKAHEAD:
         return response.auth is not None and response.auth.alias is not None
@@ -170,12 +170,12 @@ def _answers(response: Response, operation: Operation) -> bool:
 
 
 def _check_data(data: Any, *, has_auth: bool) -> None:
-    """Refuse what the host would take for an error response."""
+    """Refuse data that the host would take for an error response."""
     if "error" in data and data.keys() <= {"error", "data"}:
         if has_auth:
             raise ResponseError("an error response carries no auth")
         if not isinstance(data["error"], str):
-            raise ResponseError("`error` in a response's data is no text")
+            raise ResponseError("`error` in a response's data is not a string")
     if "http_status_code" in data:
         raise ResponseError("`http_status_code` in a response's data: use RawResponse")
 
@@ -185,7 +185,8 @@ def _raw_data(raw: RawResponse) -> dict[str, Any]:
     if raw.content_type:
         data["http_content_type"] = raw.content_type
     if raw.body:
-        # Always base64: hosts try it first, and a body that happened to be valid would be undone.
+        # Always base64: hosts try that first, and would decode a body that happened to be valid
+        # base64.
         data["http_raw_body"] = base64.b64encode(raw.body).decode("ascii")
     if raw.cache_control:
         data["http_raw_cache_control"] = raw.cache_control

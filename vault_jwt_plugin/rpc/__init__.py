@@ -1,4 +1,4 @@
-"""gRPC over HTTP/2 on asyncio. Knows nothing of plugins or Vault."""
+"""gRPC over HTTP/2 on asyncio. This package knows nothing of plugins or Vault."""
 
 from vault_jwt_plugin.rpc._calls import (
     Call,

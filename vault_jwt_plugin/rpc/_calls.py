@@ -1,4 +1,4 @@
-"""What a service's author sees of a call: handlers, their kinds, and a stream."""
+"""The types that a service's author uses: calls, handlers, methods and streams."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol
 
 
 class Call:
-    """The server's view of one call. Shared between calls that look alike: never mutate.
+    """The server's view of one call. Similar calls share one instance, so never change it.
 
     Attributes:
         path: "/package.Service/Method".
-        metadata: names in lower case, pseudo-header fields left out, repeated values joined
-            with ","; a `-bin` value is still base64 (`decode_binary`).
-        deadline: in the event loop's time, None = no deadline.
+        metadata: names in lower case, without the pseudo-header fields; the values of a repeated
+            name are joined with ","; a `-bin` value is still base64 (see `decode_binary`).
+        deadline: in the event loop's time; None means no deadline.
     """
 
     __slots__ = ("deadline", "metadata", "path")
@@ -33,21 +33,22 @@ class ServerStream(Protocol):
 
     @property
     def call(self) -> Call:
-        """Path, metadata, deadline."""
+        """Return the call's path, metadata and deadline."""
 
     async def receive(self) -> bytes | None:
-        """The next message; None once the peer has ended its side."""
+        """Return the next message, or None once the peer has ended its side."""
 
     async def send(self, message: bytes) -> None:
-        """Send a message; returns when it has left, so a slow reader slows the handler."""
+        """Send a message. Returns when it has been sent, so a slow reader slows the handler."""
 
 
 UnaryHandler = Callable[[Call, bytes], bytes | Awaitable[bytes]]
-"""Answers one message with one.
+"""A function that answers one message with one message.
 
-Bytes at once are sent within the same read event, without a task. An awaitable runs in a task that
-is cancelled when the peer resets the call, the deadline passes, or the connection is lost. RPCError
-becomes that status; any other exception is logged and leaves as UNKNOWN with a generic text.
+If it returns bytes, they are sent within the same read event, without a task. If it returns an
+awaitable, a task awaits it; the task is cancelled when the peer resets the call, the deadline
+passes, or the connection is lost. An RPCError becomes the call's status; any other exception is
+logged, and the caller gets UNKNOWN with a generic text.
 """
 
 StreamHandler = Callable[[ServerStream], Awaitable[None]]
@@ -55,21 +56,21 @@ StreamHandler = Callable[[ServerStream], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A handler and its kind: exactly one of the two is set. Made by `unary` or `streaming`."""
+    """A handler and its kind: exactly one is set. Create it with `unary` or `streaming`."""
 
     unary: UnaryHandler | None = None
     streaming: StreamHandler | None = None
 
 
 Methods = Mapping[str, Method]
-"""What a server serves, by full path: "/package.Service/Method"."""
+"""The methods that a server serves, by full path: "/package.Service/Method"."""
 
 
 def unary(handler: UnaryHandler) -> Method:
-    """A method with one request message and one response message."""
+    """Make a method with one request message and one response message."""
     return Method(unary=handler)
 
 
 def streaming(handler: StreamHandler) -> Method:
-    """A method with any number of messages, either way."""
+    """Make a method with any number of messages in either direction."""
     return Method(streaming=handler)

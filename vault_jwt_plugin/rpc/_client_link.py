@@ -1,4 +1,4 @@
-"""One connection of a client, and one call on it."""
+"""A client's connection, and a call on it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class ClientLink(Link):
     """A `Link` in the client's role.
 
     Attributes:
-        ready: done when the server's SETTINGS are here; an OSError when they will not come.
+        ready: done when the server's SETTINGS have arrived; fails with an OSError if they cannot.
         gone: done when the connection is lost.
-        refusing: no new call is taken: lost, closing, or the server said GOAWAY.
+        refusing: the connection takes no new call: it is lost or closing, or the server sent
+            GOAWAY.
         secure: TLS is on.
     """
 
@@ -49,10 +50,10 @@ class ClientLink(Link):
         self._idle: asyncio.Future[None] | None = None
 
     async def open(self, call: ClientCall, headers: Headers) -> Stream:
-        """A stream with its header section sent; waits while the server allows no more.
+        """Open a stream and send its header section; wait while the server allows no more streams.
 
         Raises:
-            RPCError: UNAVAILABLE, the connection takes no call.
+            RPCError: UNAVAILABLE if the connection takes no call.
         """
         while True:
             if self.refusing or self.lost:
@@ -65,7 +66,7 @@ class ClientLink(Link):
             try:
                 await turn
             except BaseException:
-                # The turn may have been given to us just now: pass it on.
+                # We may just have been given the turn: pass it on.
                 self._next_turn()
                 raise
         try:
@@ -78,22 +79,22 @@ class ClientLink(Link):
         return stream
 
     def unavailable(self) -> RPCError:
-        """Why no call is possible."""
+        """Return the error that says why no call is possible."""
         reason = str(self.error) if self.error is not None else self._refusal
         return RPCError(StatusCode.UNAVAILABLE, reason or repr(self.error))
 
     def stream_over(self) -> None:
-        """A stream is closed: one who waits may open the next; or all is done."""
+        """Let the next waiting call open a stream, or note that all streams are closed."""
         self._next_turn()
         if self.core.idle:
             if self._idle is not None and not self._idle.done():
                 self._idle.set_result(None)
             elif self.refusing and not self.lost:
-                # The server said GOAWAY and the last call has ended.
+                # The server sent GOAWAY and the last call has ended.
                 self._loop.call_soon(self.close)
 
     async def shut_down(self, grace_s: float) -> None:
-        """Refuse new calls, give running ones `grace_s` seconds, close."""
+        """Refuse new calls, give running ones `grace_s` seconds, then close."""
         self.refusing = True
         if self.lost:
             return
@@ -109,10 +110,10 @@ class ClientLink(Link):
             await asyncio.wait((self.gone,), timeout=grace_s)
             self.abort(TimeoutError("the peer reads nothing"))
 
-    # Listener
+    # `Listener`
 
     def settings_received(self) -> None:
-        """The server speaks HTTP/2; it may also allow more streams now."""
+        """Note that the server speaks HTTP/2, and use the streams that it may now allow."""
         super().settings_received()
         if not self.ready.done():
             self.ready.set_result(None)
@@ -120,7 +121,7 @@ class ClientLink(Link):
             self._next_turn()
 
     def headers_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
-        """A response began; one that ends with it is trailers-only."""
+        """Check the start of a response. A response that ends with its headers is trailers-only."""
         call = stream.app
         if type(call) is not ClientCall:
             return
@@ -135,11 +136,11 @@ class ClientLink(Link):
             error = RPCError(StatusCode.UNKNOWN, f"unexpected content-type {kind[:64]!r}")
             self._abandon(stream, error)
         elif fields.metadata.get("grpc-encoding", "identity") != "identity":
-            error = RPCError(StatusCode.INTERNAL, "the server compresses unasked")
+            error = RPCError(StatusCode.INTERNAL, "the server sent a compressed response")
             self._abandon(stream, error)
 
     def content_received(self, stream: Stream, data: bytes, *, ended: bool) -> None:
-        """Content of a response."""
+        """Take content of a response."""
         call = stream.app
         if type(call) is not ClientCall:
             return
@@ -152,18 +153,18 @@ class ClientLink(Link):
             call.finished(framing.status_of({}))
             self._closed(stream)
         elif call.unary and call.inbox.surplus:
-            text = "a unary call is answered with one message, more came"
+            text = "a unary call got more than one message"
             self._abandon(stream, RPCError(StatusCode.INTERNAL, text))
 
     def trailers_received(self, stream: Stream, fields: Fields, /) -> None:
-        """The status."""
+        """End the call with the status in the trailers."""
         call = stream.app
         if type(call) is ClientCall:
             call.finished(framing.status_of(fields.metadata))
         self._closed(stream)
 
     def stream_reset(self, stream: Stream, code: int | None, /) -> None:
-        """The call failed."""
+        """Fail the call."""
         if code is None:
             text = "the server broke the protocol on this stream"
             self._fail(stream, RPCError(StatusCode.INTERNAL, text))
@@ -171,7 +172,7 @@ class ClientLink(Link):
             self._fail(stream, framing.status_of_reset(code))
 
     def goaway_received(self, code: int, debug: bytes) -> None:
-        """The server goes away: running calls may finish."""
+        """Take no new calls; running ones may finish."""
         self.refusing = True
         text = debug[:128].decode("utf-8", "backslashreplace")
         self._refusal = f"the server said GOAWAY (code {code}, {text!r})"
@@ -181,12 +182,12 @@ class ClientLink(Link):
             self.stream_over()
 
     def shutdown_acknowledged(self) -> None:
-        """A client sends no first GOAWAY."""
+        """Do nothing: a client never sends the GOAWAY that starts a graceful shutdown."""
 
-    # Pumped
+    # `TransportUser`
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Every call fails."""
+        """Fail every call."""
         super().connection_lost(error)
         self.refusing = True
         lost = "the connection was lost"
@@ -203,7 +204,7 @@ class ClientLink(Link):
             self.gone.set_result(None)
 
     def inbox(self, stream: Stream) -> Inbox:
-        """A new inbox for a stream of ours."""
+        """Make an inbox for a stream that we opened."""
         return Inbox(self, stream)
 
     def give_up(self, stream: Stream) -> None:
@@ -223,7 +224,7 @@ class ClientLink(Link):
                 return
 
     def _closed(self, stream: Stream) -> None:
-        """The server has ended the stream; ours is not wanted any more either."""
+        """Close our side too: the server has ended the stream."""
         stream.app = None
         if not stream.local_closed:
             self.core.reset_stream(stream, ErrorCode.NO_ERROR)
@@ -247,7 +248,7 @@ class ClientCall:
 
     Attributes:
         inbox: the messages received.
-        unary: one message is expected.
+        unary: exactly one message is expected.
     """
 
     __slots__ = (
@@ -270,14 +271,15 @@ class ClientCall:
         self._timer: asyncio.TimerHandle | None = None
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._error: RPCError | None = None
-        # Not the future's own state: cancelling the caller cancels what it awaits.
+        # The future's state does not tell: cancelling the caller cancels the future that it awaits.
         self._over = False
 
     async def start(self, headers: Headers) -> None:
         """Open the stream.
 
         Raises:
-            RPCError: UNAVAILABLE, or DEADLINE_EXCEEDED before the server allowed it.
+            RPCError: UNAVAILABLE, or DEADLINE_EXCEEDED if the server did not allow a stream in
+                time.
         """
         link = self._link
         if self._timeout_s is None:
@@ -295,10 +297,10 @@ class ClientCall:
         link.flush_soon()
 
     async def single(self, message: bytes) -> bytes:
-        """A unary call: the one message there, the one back.
+        """Make a unary call: send one message and return the answer.
 
         Raises:
-            RPCError: the status, or INTERNAL when not exactly one message came with OK.
+            RPCError: the call's status, or INTERNAL if OK came without exactly one message.
         """
         stream = self._opened()
         self._link.core.send_data(stream, framing.encode_message(message), end_stream=True)
@@ -307,12 +309,12 @@ class ClientCall:
             raise self._error
         messages = self.inbox.take_all()
         if len(messages) != 1:
-            text = f"a unary call is answered with one message, {len(messages)} came"
+            text = f"a unary call got {len(messages)} messages instead of one"
             raise RPCError(StatusCode.INTERNAL, text)
         return messages[0]
 
     async def send(self, message: bytes) -> None:
-        """Send a message and wait until it has left.
+        """Send a message and wait until it has been sent.
 
         Raises:
             RPCError: the call is over.
@@ -325,23 +327,23 @@ class ClientCall:
         self._check_running()
 
     def end(self) -> None:
-        """End our side; nothing when the call is over."""
+        """End our side, unless the call is over."""
         stream = self._opened()
         if not self._over and not stream.local_closed:
             self._link.core.send_data(stream, b"", end_stream=True)
             self._link.flush_soon()
 
     async def receive(self) -> bytes | None:
-        """The next message, None after the last.
+        """Return the next message, or None after the last.
 
         Raises:
-            RPCError: the status, if it is not OK.
+            RPCError: the call's status, if it is not OK.
         """
         self._opened()
         return await self.inbox.receive()
 
     def finished(self, error: RPCError | None) -> None:
-        """The status is known; None is OK."""
+        """Store the call's status; None means OK."""
         if self._over:
             return
         self._over = True
@@ -351,13 +353,13 @@ class ClientCall:
             self._done.set_result(None)
 
     def close(self) -> None:
-        """The caller wants no more of it: cancel what is not finished."""
+        """Release the call, and cancel it if it is not finished."""
         if self._timer is not None:
             self._timer.cancel()
         if self._stream is not None:
             if not self._over:
                 self._link.give_up(self._stream)
-                self.finished(RPCError(StatusCode.CANCELLED, "the caller gave the call up"))
+                self.finished(RPCError(StatusCode.CANCELLED, "the caller cancelled the call"))
             self.inbox.discard()
 
     def _expire(self) -> None:

@@ -1,4 +1,4 @@
-"""The frames that concern the connection, or end a stream: all but HEADERS and DATA."""
+"""The frames that concern the whole connection or end a stream: all but HEADERS and DATA."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING, Final
 from vault_jwt_plugin.rpc import _frames
 from vault_jwt_plugin.rpc._frames import Flag, FrameType, Setting
 from vault_jwt_plugin.rpc._guards import FloodGuard
-from vault_jwt_plugin.rpc._sending import SendingHalf, Stream
+from vault_jwt_plugin.rpc._sending import SendingHalf
 from vault_jwt_plugin.rpc.errors import ErrorCode, RemoteProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vault_jwt_plugin.rpc._listener import Listener
+    from vault_jwt_plugin.rpc._stream import Stream
     from vault_jwt_plugin.rpc.limits import Limits
 
 GOAWAY_PING: Final = b"goodbye!"
-"""The PING after a first GOAWAY: its acknowledgement says that the peer has read both."""
+"""The payload of the PING after a first GOAWAY. Its acknowledgement proves that both were read."""
 
 _MAX_HELD_ACKS: Final = 16
 
 
 class ControlFrames(SendingHalf):
-    """What both roles do with SETTINGS, PING, GOAWAY, WINDOW_UPDATE, RST_STREAM and PRIORITY.
+    """How both roles handle SETTINGS, PING, GOAWAY, WINDOW_UPDATE, RST_STREAM and PRIORITY.
 
     Attributes:
-        peer_max_streams: how many streams the peer lets us open; None = no limit.
-        held_acks: PING acknowledgements waiting for `release_ping_acks`.
+        peer_max_streams: how many streams the peer lets us open; None means no limit.
+        held_acks: PING acknowledgements that wait for `release_ping_acks`.
     """
 
     def __init__(
@@ -54,11 +55,11 @@ class ControlFrames(SendingHalf):
 
     @property
     def open_streams(self) -> list[Stream]:
-        """The streams not yet closed on both sides."""
+        """Return the streams that are not yet closed on both sides."""
         return list(self._streams.values())
 
     def release_ping_acks(self) -> None:
-        """Let the held acknowledgements go."""
+        """Send the PING acknowledgements that are held back."""
         self._out += self.held_acks
         self.held_acks = []
 
@@ -68,7 +69,7 @@ class ControlFrames(SendingHalf):
         return stream_id >= self._next_id if self._client else stream_id > self._last_remote_id
 
     def _stream_error(self, stream_id: int, code: ErrorCode) -> None:
-        """The peer broke a rule that concerns one stream (RFC 9113 5.4.2)."""
+        """Reset a stream on which the peer broke the protocol (RFC 9113 5.4.2)."""
         self._floods.count("stream errors", self._limits.max_resets_per_interval)
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -82,7 +83,7 @@ class ControlFrames(SendingHalf):
         code = _frames.parse_number(payload, "RST_STREAM")
         if self._is_idle(stream_id):
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-        # While the stream is there: whoever waits for it learns that the connection ends.
+        # Count while the stream still exists, so that its user learns if the connection ends.
         self._floods.count("RST_STREAM frames", self._limits.max_resets_per_interval)
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
@@ -99,7 +100,7 @@ class ControlFrames(SendingHalf):
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
 
     def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
-        # A client of ours says ENABLE_PUSH 0; a server never gets one.
+        # Our clients send ENABLE_PUSH 0, and nobody may push to a server.
         raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE")
 
     def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
@@ -131,8 +132,9 @@ class ControlFrames(SendingHalf):
             return
         self._floods.count("SETTINGS frames", self._limits.max_settings_per_interval)
         values = _frames.parse_settings(payload)
-        # Before the data that a larger window may let go: a peer may count that the new window
-        # is in force from the acknowledgement on.
+        # Acknowledge before sending the data that a larger window may release: a peer may apply the
+        # new
+        # window only once it has the acknowledgement.
         self._out.append(_frames.frame(FrameType.SETTINGS, Flag.ACK.value, 0))
         for name, value in values:
             if name == Setting.INITIAL_WINDOW_SIZE:

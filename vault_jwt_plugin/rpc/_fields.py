@@ -1,4 +1,4 @@
-"""A decoded header block, checked once and shared by every message that repeats it."""
+"""A decoded header block, checked once and shared by all messages that repeat it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Section(Enum):
-    """What a field section can be, by its pseudo-header fields (RFC 9113 8.3)."""
+    """What kind of section the pseudo-header fields allow (RFC 9113 8.3)."""
 
     REQUEST = "request"
     RESPONSE = "response"
@@ -19,7 +19,7 @@ class Section(Enum):
     MALFORMED = "malformed"
 
 
-# RFC 9113 8.2.2; `te` may say "trailers" and nothing else.
+# RFC 9113 8.2.2; `te` may be "trailers" and nothing else.
 _CONNECTION_SPECIFIC: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
@@ -30,15 +30,15 @@ _BAD_VALUE: Final = b"\0\r\n"
 
 
 class Fields:
-    """One field section. Immutable by agreement: it is shared between calls.
+    """One field section. Never change it: calls share it.
 
     Attributes:
-        section: what it can be; `MALFORMED` fits nowhere.
-        problem: why it is malformed, "" otherwise.
-        pseudo: pseudo-header fields with their colon.
-        metadata: the others; the values of a repeated name are joined with ",".
-        content_length: the declared length in bytes, None when absent.
-        derived: whatever the layer above worked out from it; shared in the same way.
+        section: the kind of section; `MALFORMED` is valid nowhere.
+        problem: why it is malformed; "" if it is not.
+        pseudo: the pseudo-header fields, names with their colon.
+        metadata: the other fields; the values of a repeated name are joined with ",".
+        content_length: the declared length in bytes; None if absent.
+        derived: whatever the layer above computed from the section; shared as well.
     """
 
     __slots__ = ("content_length", "derived", "metadata", "problem", "pseudo", "section")
@@ -56,7 +56,7 @@ class Fields:
             self.problem = self._classify()
 
     def _classify(self) -> str:
-        """Set section and content length; what is wrong, or ""."""
+        """Set the section and the content length; return the problem, or ""."""
         length = self.metadata.get("content-length")
         if length is not None:
             if not (length.isascii() and length.isdigit() and len(length) < 19):
@@ -82,12 +82,13 @@ class Fields:
 def _collect(
     pairs: Iterable[tuple[bytes, bytes]], pseudo: dict[str, str], metadata: dict[str, str]
 ) -> str:
-    """Sort the fields into the two dicts; what is wrong with them, or "" (RFC 9113 8.2, 8.3)."""
+    """Sort the fields into the two dicts; return the problem, or "" (RFC 9113 8.2, 8.3)."""
     for raw_name, raw_value in pairs:
-        # Latin-1 never fails and keeps every byte; gRPC allows printable ASCII only.
+        # Latin-1 never fails and keeps every byte; gRPC allows only printable ASCII.
         value = raw_value.decode("latin-1")
-        # Spaces at either end are let through, though RFC 9113 8.2.1 forbids them: grpc-go sends
-        # a status text that ends in one as it is.
+        # RFC 9113 8.2.1 forbids spaces at either end, but they are let through: grpc-go does not
+        # trim a
+        # status text that ends in one.
         if any(byte in raw_value for byte in _BAD_VALUE):
             return "field value with a NUL, CR or LF"
         if raw_name[:1] == b":":

@@ -1,4 +1,4 @@
-"""HTTP/2 frames: the wire numbers, parse beside serialize (RFC 9113 4 and 6)."""
+"""HTTP/2 frames: their numbers, parsers and serializers (RFC 9113 4 and 6)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_FRAME_BYTES: Final = 2**24 - 1
 MAX_WINDOW: Final = 2**31 - 1
 MAX_STREAM_ID: Final = 2**31 - 1
 
-# Length (24 bits) and type (8 bits) are read as one number: `word >> 8`, `word & 0xFF`.
+# The length (24 bits) and type (8 bits) are read as one number: `word >> 8`, `word & 0xFF`.
 HEADER: Final = Struct(">LBL")
 _PAIR: Final = Struct(">LL")
 _SETTING: Final = Struct(">HL")
 
 
 class FrameType(IntEnum):
-    """RFC 9113 6."""
+    """Frame types (RFC 9113 6)."""
 
     DATA = 0x0
     HEADERS = 0x1
@@ -37,7 +37,7 @@ class FrameType(IntEnum):
 
 
 class Flag(IntFlag):
-    """RFC 9113 6; ACK and END_STREAM share a bit."""
+    """Frame flags (RFC 9113 6). ACK and END_STREAM share a bit."""
 
     END_STREAM = 0x1
     ACK = 0x1
@@ -47,7 +47,7 @@ class Flag(IntFlag):
 
 
 class Setting(IntEnum):
-    """RFC 9113 6.5.2."""
+    """SETTINGS parameters (RFC 9113 6.5.2)."""
 
     HEADER_TABLE_SIZE = 0x1
     ENABLE_PUSH = 0x2
@@ -58,18 +58,18 @@ class Setting(IntEnum):
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """One whole frame."""
+    """Build one whole frame."""
     return HEADER.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def settings(values: dict[int, int]) -> bytes:
-    """SETTINGS with these values, in this order."""
+    """Build a SETTINGS frame with these values in this order."""
     payload = b"".join([_SETTING.pack(name, value) for name, value in values.items()])
     return frame(FrameType.SETTINGS, 0, 0, payload)
 
 
 def parse_settings(payload: bytes) -> list[tuple[int, int]]:
-    """The values of a SETTINGS frame, checked (RFC 9113 6.5.2); unknown ones are kept.
+    """Return the values of a SETTINGS frame, checked (RFC 9113 6.5.2); unknown ones are kept.
 
     Raises:
         RemoteProtocolError: the length or a value is not allowed.
@@ -90,15 +90,15 @@ def parse_settings(payload: bytes) -> list[tuple[int, int]]:
 
 
 def goaway(last_stream_id: int, code: ErrorCode, debug: bytes = b"") -> bytes:
-    """GOAWAY (RFC 9113 6.8)."""
+    """Build a GOAWAY frame (RFC 9113 6.8)."""
     return frame(FrameType.GOAWAY, 0, 0, _PAIR.pack(last_stream_id, code) + debug)
 
 
 def parse_goaway(payload: bytes) -> tuple[int, int, bytes]:
-    """Last stream id, error code, debug data.
+    """Return the last stream id, the error code and the debug data.
 
     Raises:
-        RemoteProtocolError: shorter than its two numbers.
+        RemoteProtocolError: the payload is shorter than its two numbers.
     """
     if len(payload) < _PAIR.size:
         raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of fewer than 8 bytes")
@@ -107,20 +107,20 @@ def parse_goaway(payload: bytes) -> tuple[int, int, bytes]:
 
 
 def reset(stream_id: int, code: ErrorCode) -> bytes:
-    """RST_STREAM (RFC 9113 6.4)."""
+    """Build an RST_STREAM frame (RFC 9113 6.4)."""
     return frame(FrameType.RST_STREAM, 0, stream_id, code.to_bytes(4, "big"))
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """WINDOW_UPDATE (RFC 9113 6.9); stream 0 is the connection."""
+    """Build a WINDOW_UPDATE frame (RFC 9113 6.9); stream 0 means the connection."""
     return frame(FrameType.WINDOW_UPDATE, 0, stream_id, increment.to_bytes(4, "big"))
 
 
 def parse_number(payload: bytes, what: str) -> int:
-    """The 32-bit number that is all of an RST_STREAM or WINDOW_UPDATE frame.
+    """Return the 32-bit number that an RST_STREAM or WINDOW_UPDATE frame consists of.
 
     Raises:
-        RemoteProtocolError: another length.
+        RemoteProtocolError: the payload has another length.
     """
     if len(payload) != 4:
         raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, f"{what} not of 4 bytes")
@@ -128,7 +128,7 @@ def parse_number(payload: bytes, what: str) -> int:
 
 
 def header_frames(stream_id: int, block: bytes, *, end_stream: bool, max_bytes: int) -> bytes:
-    """A header block as HEADERS and as many CONTINUATION frames as it needs (RFC 9113 4.3)."""
+    """Build HEADERS and as many CONTINUATION frames as the block needs (RFC 9113 4.3)."""
     flags = Flag.END_STREAM.value if end_stream else 0
     if len(block) <= max_bytes:
         return frame(FrameType.HEADERS, flags | Flag.END_HEADERS.value, stream_id, block)
@@ -141,7 +141,7 @@ def header_frames(stream_id: int, block: bytes, *, end_stream: bool, max_bytes: 
 
 
 def strip_padding(payload: bytes, flags: int) -> bytes:
-    """The content of a DATA or HEADERS payload that may be padded (RFC 9113 6.1).
+    """Return the content of a DATA or HEADERS payload without its padding (RFC 9113 6.1).
 
     Raises:
         RemoteProtocolError: the padding is as long as the payload, or longer.

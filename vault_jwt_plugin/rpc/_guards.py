@@ -1,4 +1,4 @@
-"""Two guards against peers that make us work for nothing."""
+"""Two guards against peers that make us do useless work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FloodGuard:
-    """Counts frames that cost us more than the peer, per kind and interval."""
+    """Count frames that cost us more than the peer, per kind and interval."""
 
     __slots__ = ("_clock", "_counts", "_interval_s")
 
@@ -23,14 +23,14 @@ class FloodGuard:
         self._counts: dict[str, tuple[int, float]] = {}
 
     def count(self, what: str, allowed: int) -> None:
-        """One more of these frames.
+        """Count one more of these frames.
 
         Raises:
-            RemoteProtocolError: ENHANCE_YOUR_CALM, more than `allowed` within the interval.
+            RemoteProtocolError: ENHANCE_YOUR_CALM if more than `allowed` came within the interval.
         """
         count, since = self._counts.get(what, (0, 0.0))
         count += 1
-        # The clock is looked at for the first and for the one too many only.
+        # Read the clock only for the first frame and for the one that exceeds the limit.
         if count > allowed or count == 1:
             now = self._clock()
             if count > 1 and now - since < self._interval_s:
@@ -40,7 +40,7 @@ class FloodGuard:
 
 
 class HeaderBlock:
-    """A header block whose CONTINUATION frames are still to come (RFC 9113 6.10)."""
+    """A header block that lacks some of its CONTINUATION frames (RFC 9113 6.10)."""
 
     __slots__ = ("_count", "_parts", "_size", "flags", "stream_id")
 
@@ -52,11 +52,12 @@ class HeaderBlock:
         self._count = 0
 
     def add(self, part: bytes, limits: Limits) -> None:
-        """The content of one CONTINUATION frame.
+        """Add the content of one CONTINUATION frame.
 
         Raises:
-            RemoteProtocolError: ENHANCE_YOUR_CALM, before the block is whole: waiting for its
-                end is what a flood wants.
+            RemoteProtocolError: ENHANCE_YOUR_CALM if the block is too large. It is raised before
+                the
+                block is whole, because a flood never ends its block.
         """
         self._parts.append(part)
         self._size += len(part)
@@ -65,5 +66,5 @@ class HeaderBlock:
             raise RemoteProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "header block too large")
 
     def joined(self) -> bytes:
-        """The whole block."""
+        """Return the whole block."""
         return b"".join(self._parts)

@@ -1,9 +1,9 @@
-"""HPACK (RFC 7541) with a memory: blocks that do not change the dynamic table are coded once.
+"""HPACK (RFC 7541) with a cache of blocks that leave the dynamic table as it is.
 
 A gRPC client repeats its request headers: after the first call each field is one byte, an index
 into the tables. Such a block (every byte in 0x80..0xFE: an indexed field whose index fits its
-prefix) changes no table, so what it decodes to is a function of its bytes until the table
-changes next; likewise for encoding.
+prefix) changes no table, so until the next change of the table its decoded form depends only on
+its bytes. The same holds for encoding.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Headers = tuple[tuple[bytes, bytes], ...]
-"""A field section to send; names in lower case, pseudo-header fields first."""
+"""A field section to send: names in lower case, pseudo-header fields first."""
 
 _INDEXED_BYTES: Final = bytes(range(0x80, 0xFF))
 _MEMO_ENTRIES: Final = 256
 _MEMO_BLOCK_BYTES: Final = 128
 _TABLE_BYTES: Final = 4096
-# The top three bits of a dynamic table size update (RFC 7541 6.3): only at a block's start.
+# The top three bits of a dynamic table size update (RFC 7541 6.3), which may only start a block.
 _RESIZE: Final = 0x20
-# Names whose values repeat from call to call. Others are sent as never-indexed literals: they
-# would push these out of the table, and status texts may quote what should not be kept.
+# The names whose values repeat from call to call. Others are sent as never-indexed literals: they
+# would evict these from the table, and a status text may quote what should not be kept.
 _INDEXABLE: Final = frozenset(
     {
         b":authority",
@@ -46,26 +46,26 @@ _INDEXABLE: Final = frozenset(
 
 
 def _is_indexed_only(block: bytes) -> bool:
-    """Whether the block holds one-byte indexed fields and nothing else."""
+    """Return whether the block consists of one-byte indexed fields."""
     return not block.translate(None, _INDEXED_BYTES)
 
 
 def _newest(coder: hpack.Decoder | hpack.Encoder) -> tuple[bytes, bytes] | None:
-    """The newest entry of the dynamic table: another object after every insertion.
+    """Return the newest entry of the dynamic table, which is a new object after every insertion.
 
-    An insertion that does not fit empties the table (RFC 7541 4.4): None.
+    Returns None if the table is empty; an entry that does not fit empties it (RFC 7541 4.4).
     """
     entries = coder.header_table.dynamic_entries
     return entries[0] if entries else None
 
 
 def _problem(error: hpack.HPACKError) -> str:
-    """The library's text up to the repr of a memoryview, which would tell the peer an address."""
+    """Return the library's text without the repr of a memoryview, which would reveal an address."""
     return str(error).partition(": ")[0].partition(" from ")[0]
 
 
 class Decoder:
-    """Header blocks of one direction of one connection, to `Fields`."""
+    """Decode the header blocks of one direction of one connection to `Fields`."""
 
     def __init__(self, max_header_list_bytes: int) -> None:
         self._coder = hpack.Decoder(max_header_list_bytes)
@@ -75,8 +75,9 @@ class Decoder:
         """Decode one whole header block.
 
         Raises:
-            RemoteProtocolError: COMPRESSION_ERROR, or ENHANCE_YOUR_CALM for a list over the
-                limit. The table may be half updated: the connection has to end.
+            RemoteProtocolError: COMPRESSION_ERROR, or ENHANCE_YOUR_CALM if the list exceeds the
+                limit.
+                The table may then be half updated, so the connection has to end.
         """
         fields = self._memo.get(block)
         if fields is not None:
@@ -100,22 +101,22 @@ class Decoder:
 
 
 class Encoder:
-    """Field sections of one direction of one connection, to header blocks."""
+    """Encode the field sections of one direction of one connection to header blocks."""
 
     def __init__(self) -> None:
         self._coder = hpack.Encoder()
         self._memo: dict[Headers, bytes] = {}
 
     def resize_table(self, max_bytes: int) -> None:
-        """The peer's SETTINGS_HEADER_TABLE_SIZE; more than the default is not used."""
+        """Apply the peer's SETTINGS_HEADER_TABLE_SIZE, but never use more than the default."""
         size = min(max_bytes, _TABLE_BYTES)
-        # hpack forgets to announce a pending change when the same size is set again.
+        # hpack does not announce a pending change if the same size is set again.
         if size != self._coder.header_table_size:
             self._memo.clear()
             self._coder.header_table_size = size
 
     def encode(self, headers: Headers) -> bytes:
-        """One header block. Blocks must leave in the order in which they are encoded."""
+        """Encode one header block. Blocks must be sent in the order in which they are encoded."""
         block = self._memo.get(headers)
         if block is not None:
             return block

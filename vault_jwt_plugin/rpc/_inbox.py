@@ -1,4 +1,4 @@
-"""The messages of one stream on their way to a reader that may be slow."""
+"""The received messages of one stream, waiting for a reader that may be slow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Budget:
-    """Received bytes that a connection holds in messages unfinished or unread."""
+    """The received bytes that a connection holds in unfinished or unread messages."""
 
     __slots__ = ("_max_bytes", "held")
 
@@ -24,10 +24,10 @@ class Budget:
         self.held = 0
 
     def take(self, size: int) -> None:
-        """Hold that many more.
+        """Count `size` more bytes.
 
         Raises:
-            RPCError: RESOURCE_EXHAUSTED, the connection holds too much.
+            RPCError: RESOURCE_EXHAUSTED if the connection would hold too many.
         """
         if self.held + size > self._max_bytes:
             raise RPCError(
@@ -45,15 +45,17 @@ class InboxHost(Protocol):
     budget: Budget
 
     def flush_soon(self) -> None:
-        """Write what the core has to send, soon."""
+        """Schedule a write of what the core has to send."""
 
 
 class Inbox:
-    """Messages received on a stream, in order, then its end or its error.
+    """The messages received on a stream, in order, then its end or its error.
 
-    Flow control: while no message waits, the window is given back as bytes come, for a message
-    can only be taken whole. Once one waits to be taken, it and what follows keep their share of
-    the window, so a reader that stalls stalls the peer after about one window.
+    While no message waits, the flow-control window is returned as bytes arrive, because only a
+    whole
+    message can be read. Once a message waits, it and what follows keep their share of the window,
+    so
+    a reader that stalls stops the peer after about one window.
     """
 
     __slots__ = (
@@ -73,19 +75,19 @@ class Inbox:
         self._stream = stream
         self._reader = MessageReader(host.limits.max_message_bytes)
         self._budget = host.budget
-        # Each message with the bytes of the window that it still keeps.
+        # Each message with the number of window bytes that it still holds.
         self._queue: deque[tuple[bytes, int]] = deque()
-        # The same for the message that is not whole yet.
+        # The same number for the incomplete message.
         self._owed = 0
         self._held = 0
         self._end: RPCError | bool = False
         self._wake: asyncio.Future[None] | None = None
 
     def feed(self, data: bytes) -> None:
-        """Content arrived.
+        """Take content of the stream.
 
         Raises:
-            RPCError: a limit was passed, or the framing is wrong.
+            RPCError: a limit is exceeded, or the framing is wrong.
         """
         size = len(data)
         self._budget.take(size)
@@ -93,8 +95,9 @@ class Inbox:
         self._owed += size
         messages = self._reader.feed(data)
         if messages:
-            # All that came belongs to these messages, but for the start of the next one. Only
-            # of the first can a part have been given back already.
+            # All bytes so far belong to these messages, except the start of the next one. Only the
+            # first
+            # message's window can have been returned in part already.
             owed = self._owed - self._reader.buffered
             later = sum(PREFIX_BYTES + len(message) for message in messages[1:])
             self._queue.append((messages[0], owed - later))
@@ -105,27 +108,27 @@ class Inbox:
             self._return(0)
 
     def end(self, error: RPCError | None = None) -> None:
-        """Nothing more comes; after the queued messages, the end or the error is given out."""
+        """Note that nothing more comes. Readers get the queued messages, then the end or error."""
         if self._end is False:
             if error is None and self._reader.buffered:
-                error = RPCError(StatusCode.INTERNAL, "the stream ended amid a message")
+                error = RPCError(StatusCode.INTERNAL, "the stream ended inside a message")
             self._end = error or True
             self._notify()
 
     @property
     def surplus(self) -> bool:
-        """More than one message came, or the start of a second one."""
+        """Return whether more arrived than one message."""
         return len(self._queue) > 1 or (bool(self._queue) and self._reader.buffered > 0)
 
     def take_all(self) -> list[bytes]:
-        """The queued messages, at once."""
+        """Return the queued messages without waiting."""
         messages = []
         while self._queue:
             messages.append(self._take())
         return messages
 
     async def receive(self) -> bytes | None:
-        """The next message, None at the end.
+        """Return the next message, or None at the end.
 
         Raises:
             RPCError: the stream failed.
@@ -145,7 +148,7 @@ class Inbox:
         return self._take()
 
     def discard(self) -> None:
-        """The stream is over: let go of everything."""
+        """Release everything: the stream is over."""
         self._budget.held -= self._held
         self._held = 0
         self._queue.clear()
@@ -159,11 +162,11 @@ class Inbox:
         return message
 
     def _return(self, size: int) -> None:
-        """Give window back; with nothing waiting, also what the unfinished message keeps."""
+        """Return window; if no message waits, also what the incomplete message holds."""
         if not self._queue:
             size += self._owed
             self._owed = 0
-        # Soon, not now: the reader may be about to take more.
+        # Not at once: the reader may be about to take more.
         if size and self._host.core.return_window(self._stream, size):
             self._host.flush_soon()
 

@@ -1,4 +1,4 @@
-"""What server and channel connections share: the HTTP/2 core on a transport, and its timers."""
+"""The part that server and client connections share: HTTP/2 on a transport, and the timers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 class Link:
-    """The pump between a `Transport` and a `Connection`; subclasses are its `Listener`.
+    """The pump between a `Transport` and a `Connection`; subclasses implement its `Listener`.
 
     Attributes:
         core: the HTTP/2 connection.
         lost: the transport is gone.
-        error: why the connection was lost; None = in order, or not lost.
+        error: why the connection was lost; None if it closed in order or is not lost.
     """
 
     def __init__(
@@ -56,24 +56,24 @@ class Link:
         self._ack_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._flush_handle: asyncio.Handle | None = None
-        # Streams whose sender waits for the peer's windows, or for the socket.
+        # Streams whose sender waits for the peer's windows or for the socket.
         self._waiting: dict[Stream, asyncio.Future[None]] = {}
         self.lost = False
         self.error: Exception | None = None
 
     def start(self) -> None:
-        """Begin; the transport's and then the settings' deadline run."""
+        """Start the transport; its deadline runs first, then the one for the peer's SETTINGS."""
         self._transport.start()
 
     def flush(self) -> None:
-        """Write now what the core has to send."""
+        """Write what the core has to send now."""
         if self._flush_handle is not None:
             self._flush_handle.cancel()
             self._flush_handle = None
         self._transport.flush()
 
     def flush_soon(self) -> None:
-        """Write once everything that is ready in this turn of the loop has run."""
+        """Write after everything that is ready in this turn of the event loop has run."""
         if self._flush_handle is None and not self.lost:
             self._flush_handle = self._loop.call_soon(self._flush_now)
 
@@ -87,18 +87,18 @@ class Link:
         self._transport.abort(error)
 
     async def drained(self, stream: Stream) -> None:
-        """Until nothing of the stream waits for the peer's windows, nor too much for the socket."""
+        """Wait until all data of the stream has been sent and the socket keeps up."""
         while (stream.pending is not None or self._transport.congested) and not self.lost:
-            # Shared by all who wait for this stream; one of them giving up concerns no other.
+            # All waiters of this stream share one future; one that gives up must not cancel it.
             waiter = self._waiting.get(stream)
             if waiter is None:
                 waiter = self._waiting[stream] = self._loop.create_future()
             await asyncio.shield(waiter)
 
-    # Pumped
+    # `TransportUser`
 
     def connection_made(self) -> None:
-        """The transport is ready: our preface goes first."""
+        """Send our preface: the transport is ready."""
         self.core.start()
         self._settings_timer = self._loop.call_later(
             self.limits.handshake_timeout_s,
@@ -107,7 +107,7 @@ class Link:
         )
 
     def data_received(self, data: bytes) -> None:
-        """Plaintext for the core."""
+        """Pass plaintext to the core."""
         try:
             self.core.receive_data(data)
         except RemoteProtocolError as error:
@@ -118,7 +118,7 @@ class Link:
             self._loop.call_soon(self._transport.close)
         except Exception as error:  # noqa: BLE001 - the boundary: our bug must not hang the peer
             _log.exception(
-                "HTTP/2 connection closed by a bug of ours",
+                "HTTP/2 connection closed because of an internal fault",
                 extra={"fields": {"event": "http2_fault"}},
             )
             self.error = error
@@ -126,7 +126,7 @@ class Link:
             self._loop.call_soon(self._transport.close)
 
     def data_to_send(self) -> bytes:
-        """What the core produced; arms the timers that its state needs."""
+        """Return what the core produced, and start the timers that its state needs."""
         core = self.core
         if core.held_acks and self._ack_timer is None:
             self._ack_timer = self._loop.call_later(
@@ -140,12 +140,12 @@ class Link:
         return data
 
     def writable(self) -> None:
-        """The socket has caught up: everybody may look again."""
+        """Wake all waiting senders: the socket has caught up."""
         for stream in list(self._waiting):
             self._wake(stream)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The transport is gone; nothing is sent or received any more."""
+        """Note that the transport is gone and stop all timers."""
         self.lost = True
         self.error = self.error or error
         self.core.closed = True
@@ -159,14 +159,14 @@ class Link:
                 timer.cancel()
         self.writable()
 
-    # Listener: what both roles do alike
+    # `Listener`: what is the same in both roles
 
     def stream_drained(self, stream: Stream) -> None:
-        """Nothing of the stream waits any more."""
+        """Wake the stream's sender: all its data has been sent."""
         self._wake(stream)
 
     def settings_received(self) -> None:
-        """The peer speaks HTTP/2."""
+        """Note that the peer speaks HTTP/2."""
         if self._settings_timer is not None:
             self._settings_timer.cancel()
             self._settings_timer = None
@@ -214,7 +214,7 @@ class Link:
         before = self._loop.time() - self.limits.stall_timeout_s
         for stream in self.core.stalled_since(before):
             _log.warning(
-                "stream reset: the peer's flow control window stays shut",
+                "stream reset: the peer's flow-control window stays closed",
                 extra={"fields": {"event": "http2_stalled"}},
             )
             self.core.reset_stream(stream, ErrorCode.CANCEL)

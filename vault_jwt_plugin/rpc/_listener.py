@@ -1,4 +1,4 @@
-"""What the HTTP/2 core reports to the layer above."""
+"""The events that the HTTP/2 core reports to the layer above."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.rpc._fields import Fields
-    from vault_jwt_plugin.rpc._sending import Stream
+    from vault_jwt_plugin.rpc._stream import Stream
 
 
 class StreamSink(Protocol):
-    """What the sending half tells the layer above."""
+    """What the sending half reports to the layer above."""
 
     def stream_drained(self, stream: Stream) -> None:
-        """All data that waited for the peer's windows has left."""
+        """Handle that all data that waited for the peer's windows has been sent."""
 
 
 class Listener(StreamSink, Protocol):
-    """What a `Connection` reports, while `receive_data` runs."""
+    """What a `Connection` reports while `receive_data` runs."""
 
     def headers_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
-        """Server: a request opened the stream. Client: a final response began."""
+        """Handle a request (as server) or the start of a final response (as client)."""
 
     def content_received(self, stream: Stream, data: bytes, *, ended: bool) -> None:
-        """Content, padding removed; call `Connection.return_window` as it is consumed."""
+        """Take content, without padding; call `Connection.return_window` as it is consumed."""
 
     def trailers_received(self, stream: Stream, fields: Fields, /) -> None:
-        """The trailer section: the peer's side has ended."""
+        """Handle the trailer section, which ends the peer's side."""
 
     def stream_reset(self, stream: Stream, code: int | None, /) -> None:
-        """The stream is over: RST_STREAM came.
+        """Handle the end of the stream.
 
-        None = the peer broke a rule on the stream, and we have sent one.
+        `code` is that of the peer's RST_STREAM; None means that the peer broke the protocol on the
+        stream
+        and that we have sent one.
         """
 
     def settings_received(self) -> None:
-        """The peer's SETTINGS are in force; the first ones prove that it speaks HTTP/2."""
+        """Handle the peer's SETTINGS; the first ones prove that it speaks HTTP/2."""
 
     def goaway_received(self, code: int, debug: bytes) -> None:
-        """The peer takes no more streams. Those it will not process were reset before this."""
+        """Handle a GOAWAY. The streams that the peer will not process are already reset."""
 
     def shutdown_acknowledged(self) -> None:
-        """The PING after our first GOAWAY came back: send the second one."""
+        """Handle the answer to the PING after our first GOAWAY: the second GOAWAY is due."""

@@ -1,4 +1,4 @@
-"""The sending half of a connection: frames out, within the peer's windows (RFC 9113 5.2, 6.9)."""
+"""The sending half of a connection: frames within the peer's windows (RFC 9113 5.2, 6.9)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from vault_jwt_plugin.rpc._hpack import Headers
     from vault_jwt_plugin.rpc._listener import StreamSink
+    from vault_jwt_plugin.rpc._stream import Stream
 
-# As plain numbers: enum arithmetic costs more than packing the frame.
+# Plain numbers, because enum arithmetic costs more than packing the frame.
 _DATA: Final = FrameType.DATA.value
 _HEADERS: Final = FrameType.HEADERS.value
 _END_STREAM: Final = Flag.END_STREAM.value
@@ -25,47 +26,8 @@ _WHOLE_TRAILERS: Final = _END_HEADERS | _END_STREAM
 _pack: Final = _frames.HEADER.pack
 
 
-class Stream:
-    """One HTTP/2 stream: its windows, what waits for them, and which side has ended.
-
-    Attributes:
-        id: the stream's number.
-        app: whatever the layer above keeps with the stream.
-        local_closed, remote_closed: END_STREAM was sent, was received.
-    """
-
-    __slots__ = (
-        "app",
-        "blocked_at",
-        "body_left",
-        "headers_received",
-        "id",
-        "local_closed",
-        "pending",
-        "pending_end",
-        "recv_unreturned",
-        "recv_window",
-        "remote_closed",
-        "send_window",
-    )
-
-    def __init__(self, stream_id: int, send_window: int, recv_window: int) -> None:
-        self.id = stream_id
-        self.app: object = None
-        self.send_window = send_window
-        self.recv_window = recv_window
-        self.recv_unreturned = 0
-        self.local_closed = False
-        self.remote_closed = False
-        self.headers_received = False
-        self.body_left: int | None = None
-        self.pending: deque[memoryview] | None = None
-        self.pending_end: Headers | bool = False
-        self.blocked_at = 0.0
-
-
 class SendingHalf:
-    """What `Connection` sends. Everything lands in `data_to_send()`, in order.
+    """The sending methods of `Connection`. `data_to_send()` returns everything in order.
 
     Attributes:
         blocked: streams with data that waits for a window, by id, the longest waiting first.
@@ -77,7 +39,8 @@ class SendingHalf:
         self._clock = clock
         self._out: list[bytes] = []
         self._streams: dict[int, Stream] = {}
-        # Ids whose stream we ended while the peer may still send on it: what comes is ignored.
+        # Ids of streams that we ended while the peer may still send on them; its frames are
+        # ignored.
         self._ignored: dict[int, None] = {}
         self._encoder = Encoder()
         self._send_window = _frames.DEFAULT_WINDOW
@@ -86,7 +49,7 @@ class SendingHalf:
         self.blocked: dict[int, Stream] = {}
 
     def data_to_send(self) -> bytes:
-        """All bytes produced since the last call; hand them to the socket in this order."""
+        """Return all bytes produced since the last call; write them to the socket in this order."""
         out = self._out
         if not out:
             return b""
@@ -94,17 +57,17 @@ class SendingHalf:
         return out[0] if len(out) == 1 else b"".join(out)
 
     def send_headers(self, stream: Stream, headers: Headers, *, end_stream: bool = False) -> None:
-        """HEADERS (and CONTINUATION): a request's or response's first field section.
+        """Send HEADERS and CONTINUATION: the first field section of a request or response.
 
         Raises:
             LocalProtocolError: our side of the stream has ended, or data waits.
         """
         if stream.local_closed or stream.pending is not None:
-            raise LocalProtocolError("headers after the end of the stream, or amid data")
+            raise LocalProtocolError("headers after the end of the stream, or while data waits")
         self._emit_headers(stream, headers, end_stream=end_stream)
 
     def send_data(self, stream: Stream, data: bytes, *, end_stream: bool = False) -> None:
-        """DATA; what the windows do not let through yet waits in `stream.pending`.
+        """Send DATA; what the windows do not allow yet waits in `stream.pending`.
 
         Raises:
             LocalProtocolError: our side of the stream has ended.
@@ -126,7 +89,7 @@ class SendingHalf:
         self._enqueue(stream, data)
 
     def send_trailers(self, stream: Stream, trailers: Headers) -> None:
-        """The trailer section, after all data; ends our side.
+        """Send the trailer section after all data and end our side.
 
         Raises:
             LocalProtocolError: our side of the stream has ended.
@@ -141,7 +104,7 @@ class SendingHalf:
     def send_response(
         self, stream: Stream, headers: Headers, data: bytes, trailers: Headers
     ) -> None:
-        """A whole response: HEADERS, DATA and trailers, as one piece when the windows allow.
+        """Send HEADERS, DATA and trailers: in one piece if the windows allow it.
 
         Raises:
             LocalProtocolError: our side of the stream has ended.
@@ -177,7 +140,7 @@ class SendingHalf:
         self._local_end(stream)
 
     def reset_stream(self, stream: Stream, code: ErrorCode) -> None:
-        """RST_STREAM: give the stream up; whatever the peer still sends on it is ignored."""
+        """Send RST_STREAM and ignore whatever the peer still sends on the stream."""
         if self._streams.pop(stream.id, None) is None:
             return
         self._out.append(_frames.reset(stream.id, code))
@@ -185,7 +148,7 @@ class SendingHalf:
         self._discard(stream)
 
     def stalled_since(self, before: float) -> list[Stream]:
-        """Streams whose waiting data has not moved since that moment of the clock."""
+        """Return the streams whose waiting data has not moved since `before`."""
         return [stream for stream in self.blocked.values() if stream.blocked_at <= before]
 
     def _emit_headers(self, stream: Stream, headers: Headers, *, end_stream: bool) -> None:
@@ -208,7 +171,7 @@ class SendingHalf:
             pass
 
     def _send_pending(self, stream: Stream) -> bool:
-        """One DATA frame of what waits, and the end after the last; False: blocked or done."""
+        """Send one DATA frame, and the end after the last; return False if blocked or done."""
         pending = stream.pending
         if pending is None:
             return False
@@ -251,7 +214,8 @@ class SendingHalf:
         if stream.remote_closed:
             self._streams.pop(stream.id, None)
         elif not self._client:
-            # The answer is complete before the request is: the rest of it is not wanted
+            # The answer is complete before the request is, and the rest of the request is not
+            # wanted
             # (RFC 9113 8.1). Without this a client could keep the stream open for ever.
             self.reset_stream(stream, ErrorCode.NO_ERROR)
 
@@ -261,16 +225,16 @@ class SendingHalf:
             del self._ignored[next(iter(self._ignored))]
 
     def _grow_window(self, stream: Stream, increment: int) -> None:
-        """WINDOW_UPDATE for one stream; the caller has checked the sum."""
+        """Apply a WINDOW_UPDATE for one stream; the caller has checked the sum."""
         stream.send_window += increment
         while self._send_pending(stream):
             pass
 
     def _grow_connection_window(self, increment: int) -> None:
-        """WINDOW_UPDATE for the connection: blocked streams take turns, a frame each.
+        """Apply a WINDOW_UPDATE for the connection; blocked streams take turns, a frame each.
 
         Raises:
-            RemoteProtocolError: the window passes 2^31-1.
+            RemoteProtocolError: the window exceeds 2^31-1.
         """
         self._send_window += increment
         if self._send_window > _frames.MAX_WINDOW:
@@ -280,10 +244,10 @@ class SendingHalf:
             ready = [stream for stream in ready if self._send_pending(stream)]
 
     def _set_initial_window(self, value: int) -> None:
-        """SETTINGS_INITIAL_WINDOW_SIZE: shifts every open stream, below zero if need be (6.9.2).
+        """Apply SETTINGS_INITIAL_WINDOW_SIZE to every open stream, if need be below zero (6.9.2).
 
         Raises:
-            RemoteProtocolError: a window passes 2^31-1.
+            RemoteProtocolError: a window exceeds 2^31-1.
         """
         delta = value - self._initial_send_window
         self._initial_send_window = value

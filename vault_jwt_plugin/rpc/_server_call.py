@@ -1,4 +1,4 @@
-"""One call on the server's side: what its header section asks for, and its life."""
+"""One call on the server: the meaning of its header section, and its life."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 GENERIC_ERROR: Final = "internal error"
-"""What a caller learns of an exception that a handler did not mean to raise."""
+"""The text that a caller gets when a handler raises an exception other than RPCError."""
 
 _EMPTY_RESPONSE: Final = framing.RESPONSE_HEADERS + framing.OK_TRAILERS
 
@@ -33,19 +33,19 @@ class CallHost(Protocol):
     core: Connection
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """A task that ends with the connection."""
+        """Start a task that ends with the connection."""
 
     def time(self) -> float:
-        """The event loop's time."""
+        """Return the event loop's time."""
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
-        """The event loop's timer."""
+        """Schedule a callback on the event loop."""
 
     def flush_soon(self) -> None:
-        """Write what the core has to send, soon."""
+        """Schedule a write of what the core has to send."""
 
     async def drained(self, stream: Stream) -> None:
-        """Until what the stream sent has left."""
+        """Wait until everything sent on the stream has left."""
 
     def call_unary(
         self, stream: Stream, head: Head, message: bytes, *, running: ServerCall | None
@@ -57,14 +57,14 @@ class CallHost(Protocol):
 
 
 class Head:
-    """What a request's header section means here: worked out once per distinct section.
+    """The meaning of a request's header section, computed once per distinct section.
 
     Attributes:
-        unary, streaming: the handler; both None when the request is refused.
+        unary, streaming: the handler; both are None if the request is refused.
         call: shared by all calls without a deadline.
-        timeout_s: from grpc-timeout, None = no deadline.
-        refusal: the whole answer when gRPC itself refuses.
-        http_refusal: HTTP status and text for a request that is not gRPC at all.
+        timeout_s: from grpc-timeout; None means no deadline.
+        refusal: the whole answer if gRPC refuses the call.
+        http_refusal: HTTP status and text if the request is not gRPC at all.
     """
 
     __slots__ = ("call", "http_refusal", "refusal", "streaming", "timeout_s", "unary")
@@ -109,14 +109,14 @@ class Head:
             self.refusal = framing.trailers_only(StatusCode.UNIMPLEMENTED, text)
 
     def start(self, now: float) -> Call:
-        """The call as its handler sees it."""
+        """Return the call that the handler sees."""
         if self.timeout_s is None:
             return self.call
         return Call(self.call.path, self.call.metadata, now + self.timeout_s)
 
 
 class ServerCall:
-    """A call that takes time: its input, task and deadline. What handlers see as `ServerStream`."""
+    """The input, task and deadline of a call that takes time; handlers see it as `ServerStream`."""
 
     __slots__ = ("_inbox", "_link", "_stream", "_task", "_timer", "call", "head", "over", "started")
 
@@ -145,7 +145,7 @@ class ServerCall:
         """See `ServerStream`.
 
         Raises:
-            RPCError: CANCELLED, the call is over.
+            RPCError: CANCELLED if the call is over.
         """
         if self.over:
             raise RPCError(StatusCode.CANCELLED, "the call is over")
@@ -160,7 +160,7 @@ class ServerCall:
     # For the connection
 
     def content(self, data: bytes, *, ended: bool) -> None:
-        """Content arrived."""
+        """Take content of the request."""
         try:
             if data:
                 self._inbox.feed(data)
@@ -170,17 +170,19 @@ class ServerCall:
         if ended:
             self.input_ended()
         elif self.head.unary is not None and self._inbox.surplus:
-            self.fail(RPCError(StatusCode.INTERNAL, "a unary call takes one message, more came"))
+            self.fail(
+                RPCError(StatusCode.INTERNAL, "a unary call takes one message, but more came")
+            )
 
     def input_ended(self) -> None:
-        """The peer has ended its side: a unary call can run now."""
+        """Note that the peer has ended its side; a unary call runs now."""
         self._inbox.end()
         handler = self.head.unary
         if handler is None or self.over:
             return
         messages = self._inbox.take_all()
         if len(messages) != 1:
-            text = f"a unary call takes one message, {len(messages)} came"
+            text = f"a unary call takes one message, but {len(messages)} came"
             self.fail(RPCError(StatusCode.INTERNAL, text))
             return
         self._link.call_unary(self._stream, self.head, messages[0], running=self)
@@ -188,7 +190,7 @@ class ServerCall:
     def run_unary(self, result: Awaitable[bytes]) -> None:
         """Wait for a unary handler's result in a task that this call owns."""
         self._task = self._link.spawn(self._guard(lambda: self._answer(result)))
-        # A task cancelled before its first step never touches the handler's coroutine.
+        # A task that is cancelled before its first step never starts the handler's coroutine.
         self._task.add_done_callback(lambda _task: _let_go(result))
 
     def run_streaming(self, handler: StreamHandler) -> None:
@@ -226,7 +228,7 @@ class ServerCall:
             )
 
     def cancel(self) -> None:
-        """The call is over without an answer: reset, or the connection is gone."""
+        """End the call without an answer: it was reset, or the connection is gone."""
         self.finish()
         self._cancel_task()
         self._inbox.end(RPCError(StatusCode.CANCELLED, "the call is over"))
@@ -252,7 +254,7 @@ class ServerCall:
         self._link.flush_soon()
 
     def finish(self) -> None:
-        """No more input, no more deadline: what is left to do is to send the end."""
+        """Stop the input and the deadline; only the end remains to be sent."""
         self.over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -266,7 +268,7 @@ class ServerCall:
 
 
 def _let_go(result: Awaitable[bytes]) -> None:
-    """End what nobody will await any more; nothing happens to what has ended."""
+    """Cancel an awaitable that nobody will await any more, unless it has ended."""
     if isinstance(result, asyncio.Future):
         result.cancel()
     elif asyncio.iscoroutine(result):

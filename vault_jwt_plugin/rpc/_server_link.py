@@ -1,4 +1,4 @@
-"""One connection of a server: requests in, handlers called, answers out."""
+"""A server's connection: it reads requests, calls handlers and sends answers."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class ServerLink(Link):
         self.time = self._loop.time
         self.call_later = self._loop.call_later
 
-    # Listener
+    # `Listener`
 
     def settings_received(self) -> None:
-        """The peer speaks HTTP/2."""
+        """Note that the peer speaks HTTP/2."""
         super().settings_received()
         self.established = True
 
     def headers_received(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
-        """A request: refuse it, or make ready for its content."""
+        """Refuse a request, or prepare for its content."""
         head = fields.derived
         if type(head) is not Head:
             head = fields.derived = Head(fields, self._methods)
@@ -77,11 +77,11 @@ class ServerLink(Link):
             self._input_ended(stream, head)
 
     def content_received(self, stream: Stream, data: bytes, *, ended: bool) -> None:
-        """Content: a whole unary request in one frame runs at once."""
+        """Take content of a request. A whole unary request in one frame runs at once."""
         app = stream.app
         if type(app) is Head:
             if app.unary is None:
-                # Not gRPC at all: read to the end and answer then.
+                # The request is not gRPC at all: read it to its end, then answer.
                 self.core.return_window(stream, len(data))
                 if ended:
                     self._refuse_http(stream, app)
@@ -96,7 +96,7 @@ class ServerLink(Link):
             app.content(data, ended=ended)
 
     def trailers_received(self, stream: Stream, _fields: Fields, /) -> None:
-        """The end of a request; a gRPC request's trailers mean nothing."""
+        """End a request's content; the trailers of a gRPC request have no meaning."""
         app = stream.app
         if type(app) is Head:
             self._input_ended(stream, app)
@@ -104,32 +104,32 @@ class ServerLink(Link):
             app.input_ended()
 
     def stream_reset(self, stream: Stream, _code: int | None, /) -> None:
-        """The call is cancelled."""
+        """Cancel the call."""
         app, stream.app = stream.app, None
         if type(app) is ServerCall:
             app.cancel()
         self._wake(stream)
 
     def goaway_received(self, code: int, debug: bytes) -> None:
-        """The client opens no more streams; it closes when it is done."""
+        """Do nothing: the client opens no more streams, and closes when it is done."""
 
     def shutdown_acknowledged(self) -> None:
-        """All requests sent before the first GOAWAY have arrived."""
+        """Send the second GOAWAY: all requests sent before the first one have arrived."""
         if self._shutting_down:
             self.core.finish_shutdown()
             self._close_when_idle()
 
-    # Pumped
+    # `TransportUser`
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Every call ends."""
+        """End every call."""
         super().connection_lost(error)
         for stream in self.core.open_streams:
             self.stream_reset(stream, ErrorCode.CANCEL)
         self._on_lost(self)
 
     def data_to_send(self) -> bytes:
-        """Also notices the end of a graceful shutdown."""
+        """Return what the core produced, and close if a graceful shutdown is complete."""
         if self._shutting_down:
             self._close_when_idle()
         return super().data_to_send()
@@ -139,9 +139,9 @@ class ServerLink(Link):
     def call_unary(
         self, stream: Stream, head: Head, message: bytes, *, running: ServerCall | None
     ) -> None:
-        """Call a unary handler; when it answers at once, so do we.
+        """Call a unary handler; if it answers at once, send the answer at once.
 
-        `running` is the call's state if it needed one before its message was whole.
+        `running` is the call's state if the call needed one before its message was complete.
         """
         handler = head.unary
         assert handler is not None  # noqa: S101 - for mypy; refused otherwise
@@ -172,16 +172,16 @@ class ServerLink(Link):
         self.core.send_response(stream, _RESPONSE, _prefix(0, len(message)) + message, _OK)
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """A task that the connection owns."""
+        """Start a task that the connection owns."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # The end
+    # Shutdown
 
     def shut_down(self) -> None:
-        """Graceful: GOAWAY now, the second one when the client has seen it, then close."""
+        """Send GOAWAY, and a second one once the client has seen it, then close."""
         if self.lost or self._shutting_down:
             return
         self._shutting_down = True
@@ -189,7 +189,7 @@ class ServerLink(Link):
         self.flush()
 
     def stop_waiting(self) -> None:
-        """The grace is over: the second GOAWAY if it is missing, calls cancelled, close."""
+        """End the grace period: send the second GOAWAY if needed, cancel the calls, close."""
         if not self.lost:
             self.core.finish_shutdown()
             for stream in self.core.open_streams:
@@ -199,11 +199,11 @@ class ServerLink(Link):
 
     @property
     def has_tasks(self) -> bool:
-        """Handlers are still running, if only to see that they are cancelled."""
+        """Return whether handlers still run, including those that are being cancelled."""
         return bool(self._tasks)
 
     async def tasks_done(self) -> None:
-        """Until every handler has ended; a handler that waits for this is not waited for."""
+        """Wait until every handler has ended, except one that calls this."""
         me = asyncio.current_task()
         while others := [task for task in self._tasks if task is not me]:
             await asyncio.wait(others)
@@ -218,7 +218,7 @@ class ServerLink(Link):
         return call
 
     def _input_ended(self, stream: Stream, head: Head) -> None:
-        """A request ended before any content was looked at."""
+        """Handle a request that ended before any of its content was read."""
         if head.unary is None:
             self._refuse_http(stream, head)
         else:

@@ -1,8 +1,8 @@
-"""A socket, with or without TLS, pumped by the event loop.
+"""A socket with or without TLS, driven by the event loop.
 
-Why not asyncio's own transports: their TLS costs as much per call as all of HTTP/2 here. This one
-reads what there is, hands it on, and writes everything that came of it with one `send`; TLS is
-OpenSSL between two memory buffers, so that partial writes and half records never mix.
+asyncio's own transports are not used because their TLS costs as much per call as all of HTTP/2
+here. This one reads what is available, passes it on, and writes the whole result with one `send`.
+TLS is OpenSSL between two memory buffers, so partial writes and half records never mix.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 # Several TLS records (16 KiB) per system call.
 _READ_BYTES: Final = 65_536
 _RECORD_BYTES: Final = 16_384
-# Plaintext is encrypted in pieces of this size, as the socket takes them.
+# Plaintext is encrypted in pieces of this size as the socket takes them.
 _ENCRYPT_BYTES: Final = 262_144
 
 
-class Pumped(Protocol):
-    """What a transport drives. No method may raise."""
+class TransportUser(Protocol):
+    """The protocol on top of a transport. No method may raise."""
 
     def connection_made(self) -> None:
-        """The handshake is done; `Transport.write` works from now on."""
+        """Handle the end of the handshake; writing is possible from now on."""
 
     def data_received(self, data: bytes) -> None:
-        """Plaintext from the peer."""
+        """Take plaintext from the peer."""
 
     def data_to_send(self) -> bytes:
-        """What to write; asked after each batch that was read."""
+        """Return the bytes to write. The transport asks after each batch that it read."""
 
     def writable(self) -> None:
-        """The backlog has fallen under the high-water mark again."""
+        """Handle that the backlog has fallen below the high-water mark again."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called once, at the end. None = closed in order, by either side."""
+        """Handle the end; called once. None means that either side closed in order."""
 
 
 class Transport:
-    """One connected socket. Owned by the `Pumped`; lives on one event loop.
+    """One connected socket, owned by its `TransportUser`, on one event loop.
 
     Attributes:
         congested: more than `Limits.write_high_water_bytes` wait for the socket.
@@ -52,7 +52,7 @@ class Transport:
     def __init__(
         self,
         sock: socket.socket,
-        pumped: Pumped,
+        user: TransportUser,
         *,
         tls: ssl.SSLContext | None,
         server_side: bool,
@@ -61,7 +61,7 @@ class Transport:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
-        self._pumped = pumped
+        self._user = user
         self._limits = limits
         self._plain = bytearray()
         self._cipher = b""
@@ -72,7 +72,7 @@ class Transport:
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self.congested = False
-        # Loop time since when the socket takes nothing; None = nothing waits.
+        # The loop's time since which the socket takes nothing; None if nothing waits.
         self._blocked_at: float | None = None
         self._tls: ssl.SSLObject | None = None
         if tls is not None:
@@ -89,10 +89,10 @@ class Transport:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def start(self) -> None:
-        """Begin to read, and to shake hands. At most `handshake_timeout_s` later it is over."""
+        """Start reading and the TLS handshake, which may take at most `handshake_timeout_s`."""
         self._resume_reading()
         if self._ready:
-            self._pumped.connection_made()
+            self._user.connection_made()
             self.flush()
             return
         self._timer = self._loop.call_later(
@@ -103,12 +103,12 @@ class Transport:
         self._shake_hands()
 
     def flush(self) -> None:
-        """Write what the `Pumped` has to send."""
+        """Write what the user has to send."""
         if self._ready and not self._lost:
-            self._write(self._pumped.data_to_send())
+            self._write(self._user.data_to_send())
 
     def close(self) -> None:
-        """Write what is left, say goodbye (TLS close_notify), close."""
+        """Write what is left, send TLS close_notify, close."""
         if self._lost or self._closing:
             return
         self.flush()
@@ -118,7 +118,7 @@ class Transport:
             self._goodbye()
 
     def abort(self, error: Exception | None = None) -> None:
-        """Close at once; what waits is dropped."""
+        """Close at once and drop what waits."""
         self._lose(error)
 
     # Reading
@@ -145,11 +145,11 @@ class Transport:
             if not data:
                 self._lose(None)
                 return
-            self._pumped.data_received(data)
+            self._user.data_received(data)
             self.flush()
             return
         if not data:
-            self._lose(None if self._ready else ConnectionResetError("closed amid the handshake"))
+            self._lose(None if self._ready else ConnectionResetError("closed during the handshake"))
             return
         self._incoming.write(data)
         if self._ready:
@@ -158,19 +158,19 @@ class Transport:
             self._shake_hands()
 
     def _decrypt(self) -> None:
-        """Hand on every whole record that has arrived, then write what came of it."""
+        """Pass on every whole record that has arrived, then write the result."""
         tls = self._tls
         assert tls is not None  # noqa: S101 - for mypy; only called with TLS
         incoming = self._incoming
         try:
-            # Asking first saves the exception that says "no more": each costs 2 us.
+            # This check saves the exception that says "no more data", which costs 2 us.
             while incoming.pending or tls.pending():
                 data = tls.read(_RECORD_BYTES)
                 if not data:
                     self.flush()
                     self._lose(None)
                     return
-                self._pumped.data_received(data)
+                self._user.data_received(data)
                 if self._lost:
                     return
         except ssl.SSLWantReadError:
@@ -185,7 +185,7 @@ class Transport:
             return
         self.flush()
         if self._outgoing.pending:
-            # OpenSSL's own: an answer to a key update, an alert.
+            # OpenSSL's own output: an answer to a key update, or an alert.
             self._send_cipher()
 
     def _shake_hands(self) -> None:
@@ -211,7 +211,7 @@ class Transport:
         if self._lost:
             return
         self._ready = True
-        self._pumped.connection_made()
+        self._user.connection_made()
         self.flush()
         if self._ready and not self._lost:
             self._decrypt()
@@ -240,13 +240,13 @@ class Transport:
     def _encrypt(self, data: bytes) -> None:
         assert self._tls is not None  # noqa: S101 - for mypy; only called with TLS
         try:
-            # A memory buffer takes everything at once: no partial writes here.
+            # A memory buffer takes everything at once, so there are no partial writes.
             self._tls.write(data)
         except ssl.SSLError as error:
             self._lose(error)
 
     def _send(self, data: bytes) -> bytes:
-        """What the socket did not take."""
+        """Send data; return what the socket did not take."""
         try:
             sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
@@ -266,7 +266,7 @@ class Transport:
                 self._note_backlog()
 
     def _note_backlog(self) -> None:
-        """Something waits for the socket: watch it; too much, and nothing more is read."""
+        """Watch a socket that has a backlog, and stop reading if the backlog is too large."""
         if self._lost:
             return
         if self._blocked_at is None:
@@ -300,7 +300,7 @@ class Transport:
         self._backlog_gone()
 
     def _send_backlog(self) -> bool:
-        """Send the oldest piece that waits; whether the socket took all of it."""
+        """Send the oldest waiting piece; return whether the socket took all of it."""
         if not self._cipher:
             piece = bytes(memoryview(self._plain)[:_ENCRYPT_BYTES])
             del self._plain[:_ENCRYPT_BYTES]
@@ -327,10 +327,10 @@ class Transport:
         if self.congested:
             self.congested = False
             self._resume_reading()
-            self._pumped.writable()
+            self._user.writable()
             self.flush()
 
-    # The end
+    # Closing
 
     def _goodbye(self) -> None:
         if self._tls is not None and self._ready:
@@ -354,4 +354,4 @@ class Transport:
         self._sock.close()
         self._plain.clear()
         self._cipher = b""
-        self._pumped.connection_lost(error)
+        self._user.connection_lost(error)

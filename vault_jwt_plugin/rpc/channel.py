@@ -23,10 +23,10 @@ _DEFAULT_LIMITS: Final = Limits()
 
 
 class Channel:
-    """Calls methods over one connection. When that is lost, so is the channel: no reconnecting.
+    """A client that calls methods over one connection and never reconnects.
 
-    Made by `connect`. No PING is ever sent: grpc-go answers more than one in five minutes with
-    GOAWAY ENHANCE_YOUR_CALM.
+    Create it with `connect`. It never sends a PING: grpc-go answers more than one in five minutes
+    with GOAWAY ENHANCE_YOUR_CALM.
     """
 
     def __init__(self, link: ClientLink, authority: str) -> None:
@@ -39,7 +39,7 @@ class Channel:
             (b"content-type", framing.CONTENT_TYPE),
             (b"user-agent", b"vault-jwt-plugin"),
         )
-        # A request's header section by path: made once, so that its encoding is found again.
+        # A request's header section by path, kept so that the encoder's cache finds it again.
         self._headers: dict[str, Headers] = {}
 
     @classmethod
@@ -53,18 +53,18 @@ class Channel:
         limits: Limits = _DEFAULT_LIMITS,
         timeout_s: float,
     ) -> Channel:
-        """Connect, and see the server's SETTINGS.
+        """Connect and wait for the server's SETTINGS.
 
         Args:
             address: a unix socket's path, or a host and port.
-            tls: client-side context with ALPN protocols ["h2"]; None = plaintext.
+            tls: client-side context with ALPN protocols ["h2"]; None means plaintext.
             server_hostname: the name that the server's certificate must have.
             authority: the `:authority` of each call.
             limits: what the peer may cost.
-            timeout_s: for all of it.
+            timeout_s: for connecting, the TLS handshake and the SETTINGS together.
 
         Raises:
-            RPCError: UNAVAILABLE, no such connection in time.
+            RPCError: UNAVAILABLE if there is no such connection in time.
         """
         link: ClientLink | None = None
         try:
@@ -80,17 +80,17 @@ class Channel:
             raise RPCError(StatusCode.UNAVAILABLE, f"cannot connect: {reason}") from error
         except BaseException:
             if link is not None:
-                link.abort(ConnectionAbortedError("connecting was given up"))
+                link.abort(ConnectionAbortedError("the connection attempt was cancelled"))
             raise
         return cls(link, authority)
 
     @property
     def closed(self) -> bool:
-        """No call can be made any more."""
+        """Return whether calls are no longer possible."""
         return self._link.refusing
 
     async def wait_closed(self) -> None:
-        """Until the connection is gone."""
+        """Wait until the connection is gone."""
         await asyncio.shield(self._link.gone)
 
     async def unary(
@@ -101,18 +101,19 @@ class Channel:
         timeout_s: float | None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> bytes:
-        """One message there, one back.
+        """Make a call with one message in each direction.
 
         Args:
             path: "/package.Service/Method".
             message: the serialized request.
-            timeout_s: the call's deadline, sent along; None = none.
-            metadata: names in lower case; a `-bin` value in base64 (`encode_binary`).
+            timeout_s: the call's deadline, which the server also learns; None means none.
+            metadata: names in lower case; the value of a `-bin` name in base64 (see
+                `encode_binary`).
 
         Raises:
-            RPCError: the status that the server gave; DEADLINE_EXCEEDED, UNAVAILABLE (connection
-                lost or closing) or RESOURCE_EXHAUSTED (answer too large) by ourselves.
-            ValueError: metadata that gRPC does not allow.
+            RPCError: the status that the server gave, or our own DEADLINE_EXCEEDED, UNAVAILABLE
+                (the connection is lost or closing) or RESOURCE_EXHAUSTED (the answer is too large).
+            ValueError: gRPC does not allow this metadata.
         """
         headers = self._head(path, timeout_s, metadata)
         call = ClientCall(self._link, timeout_s, unary=True)
@@ -129,18 +130,19 @@ class Channel:
         timeout_s: float | None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> ClientStream:
-        """A call with any number of messages either way, to be used in `async with`.
+        """Make a call with any number of messages in either direction; use it in `async with`.
 
-        Arguments as for `unary`.
+        The arguments are those of `unary`.
         """
         headers = self._head(path, timeout_s, metadata)
         return ClientStream(ClientCall(self._link, timeout_s, unary=False), headers)
 
     async def close(self, grace_s: float = 0.1) -> None:
-        """Close in order: running calls get `grace_s` seconds, then GOAWAY and the end.
+        """Give running calls `grace_s` seconds, then send GOAWAY and close.
 
-        Meanwhile the peer's PINGs are acknowledged, so that a grpc-go server that stops
-        gracefully need not wait for its own timeout.
+        Meanwhile the peer's PINGs are acknowledged, so that a grpc-go server that stops gracefully
+        need
+        not wait for its own timeout.
         """
         await self._link.shut_down(grace_s)
 
@@ -161,7 +163,7 @@ class Channel:
 
 
 class ClientStream:
-    """A streaming call, as its caller sees it. Leaving the `async with` early cancels it."""
+    """A streaming call, as its caller sees it. Leaving the `async with` early cancels the call."""
 
     def __init__(self, call: ClientCall, headers: Headers) -> None:
         self._call = call
@@ -180,23 +182,23 @@ class ClientStream:
         self._call.close()
 
     async def send(self, message: bytes) -> None:
-        """Send a message; returns when it has left, so a slow reader slows the caller.
+        """Send a message. Returns when it has been sent, so a slow reader slows the caller.
 
         Raises:
-            RPCError: the call is over, with the status that ended it.
+            RPCError: the call is over; this is the status that ended it.
         """
         await self._call.send(message)
 
     async def end(self) -> None:
-        """End our side: no more messages from here.
+        """End our side: no more messages will be sent.
 
         Raises:
-            RPCError: the call is over, with the status that ended it.
+            RPCError: the call is over; this is the status that ended it.
         """
         self._call.end()
 
     async def receive(self) -> bytes | None:
-        """The next message; None when the server has ended the call with OK.
+        """Return the next message, or None once the server has ended the call with OK.
 
         Raises:
             RPCError: the status that ended the call.

@@ -1,10 +1,10 @@
-"""gRPC status codes, and the errors of this layer.
+"""gRPC status codes and the errors of this package.
 
 The tree::
 
     RPCError                    a call ended with a status other than OK
     HTTP2Error
-      LocalProtocolError        we were asked to send what the protocol forbids: our bug
+      LocalProtocolError        our code tried to send what the protocol forbids: a bug
       RemoteProtocolError       the peer broke the protocol: its connection ends
 """
 
@@ -72,18 +72,18 @@ class ErrorCode(IntEnum):
 
 
 class HTTP2Error(Exception):
-    """Root of the errors of the HTTP/2 core."""
+    """The root of the HTTP/2 core's errors."""
 
 
 class LocalProtocolError(HTTP2Error):
-    """We were asked to send what the protocol forbids in this state: a bug of ours."""
+    """Our code tried to send what the protocol forbids in this state: a bug."""
 
 
 class RemoteProtocolError(HTTP2Error):
-    """The peer broke the protocol; the connection cannot go on (RFC 9113 5.4.1).
+    """The peer broke the protocol; the connection has to end (RFC 9113 5.4.1).
 
     Attributes:
-        error_code: what the GOAWAY frame says.
+        error_code: the code in the GOAWAY frame.
         reason: one sentence for the log and for GOAWAY's debug data.
     """
 

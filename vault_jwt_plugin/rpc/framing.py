@@ -27,9 +27,9 @@ _TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS_S: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _METADATA_NAME: Final = re.compile(r"[0-9a-z_.-]+")
 _METADATA_VALUE: Final = re.compile(r"[\x20-\x7e]*")
-# What grpc-message carries as it is: printable ASCII but "%".
+# The characters that grpc-message carries unescaped: printable ASCII without "%".
 _MESSAGE_PLAIN: Final = frozenset(range(0x20, 0x7F)) - {0x25}
-# A status text is a sentence; longer ones would not fit the peer's header limit.
+# A status text is a sentence; longer ones would exceed the peer's header limit.
 _MAX_STATUS_TEXT: Final = 8192
 
 # grpc/doc/http-grpc-status-mapping.md
@@ -53,15 +53,15 @@ _FROM_RESET: Final = {
 
 
 def encode_message(message: bytes) -> bytes:
-    """The message behind its prefix: not compressed, 32-bit length."""
+    """Prefix a message with its flag (not compressed) and its 32-bit length."""
     return PREFIX.pack(0, len(message)) + message
 
 
 class MessageReader:
-    """Cuts a stream's content into messages.
+    """Split a stream's content into messages.
 
     Attributes:
-        buffered: bytes held of the message that is not whole yet.
+        buffered: how many bytes of the incomplete message are held.
     """
 
     __slots__ = ("_max_bytes", "_parts", "_wanted", "buffered")
@@ -73,16 +73,18 @@ class MessageReader:
         self.buffered = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The messages that this piece of content completes.
+        """Return the messages that this piece of content completes.
 
         Raises:
-            RPCError: RESOURCE_EXHAUSTED for a length over the limit, as soon as it is known;
-                INTERNAL for a compressed message, which nobody announced.
+            RPCError: RESOURCE_EXHAUSTED as soon as a length exceeds the limit; INTERNAL for a
+                compressed
+                message, because no encoding was negotiated.
         """
         self._parts.append(data)
         self.buffered += len(data)
         messages: list[bytes] = []
-        # Joined only when enough is there, or a message in small pieces would cost its square.
+        # Join only when there is enough: otherwise a message in small pieces would take quadratic
+        # time.
         while self.buffered >= self._wanted:
             joined = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             size = self._length(joined)
@@ -109,7 +111,7 @@ class MessageReader:
 
 
 def status_trailers(code: StatusCode, message: str) -> Headers:
-    """The trailer section of a status; the text is percent-encoded and left out when empty."""
+    """Build a status's trailer section; the text is percent-encoded, or left out if empty."""
     status = (b"grpc-status", b"%d" % code)
     if not message:
         return (status,)
@@ -117,12 +119,12 @@ def status_trailers(code: StatusCode, message: str) -> Headers:
 
 
 def trailers_only(code: StatusCode, message: str) -> Headers:
-    """A whole answer in one header section: a call that ends without any message."""
+    """Build the single header section that answers a call without any message."""
     return RESPONSE_HEADERS + status_trailers(code, message)
 
 
 def status_of(metadata: Mapping[str, str]) -> RPCError | None:
-    """The status that trailers carry; None for OK."""
+    """Return the status in the trailers; None means OK."""
     text = metadata.get("grpc-status")
     if text == "0":
         return None
@@ -136,13 +138,13 @@ def status_of(metadata: Mapping[str, str]) -> RPCError | None:
 
 
 def status_of_http(status: str) -> RPCError:
-    """What an HTTP status other than 200 means for the call."""
+    """Return the call's error for an HTTP status other than 200."""
     code = _FROM_HTTP_STATUS.get(status, StatusCode.UNKNOWN)
     return RPCError(code, f"the peer answered with HTTP status {status}")
 
 
 def status_of_reset(code: int) -> RPCError:
-    """What an RST_STREAM means for the call."""
+    """Return the call's error for an RST_STREAM."""
     try:
         name = ErrorCode(code).name
         status = _FROM_RESET.get(ErrorCode(code), StatusCode.INTERNAL)
@@ -152,7 +154,7 @@ def status_of_reset(code: int) -> RPCError:
 
 
 def encode_status_text(text: str) -> bytes:
-    """Percent-encoding of grpc-message. Lone surrogates become "?"."""
+    """Percent-encode a grpc-message. Lone surrogates become "?"."""
     raw = text.encode("utf-8", "replace")[:_MAX_STATUS_TEXT]
     if all(byte in _MESSAGE_PLAIN for byte in raw):
         return raw
@@ -160,17 +162,17 @@ def encode_status_text(text: str) -> bytes:
 
 
 def decode_status_text(text: str) -> str:
-    """The reverse; never fails: wrong escapes stay, wrong UTF-8 becomes U+FFFD."""
+    """Decode a grpc-message. Never fails: wrong escapes stay, and invalid UTF-8 becomes U+FFFD."""
     if "%" not in text and text.isascii():
         return text
     return unquote_to_bytes(text.encode("latin-1", "replace")).decode("utf-8", "replace")
 
 
 def parse_timeout(text: str) -> float:
-    """The seconds of a grpc-timeout.
+    """Return the seconds of a grpc-timeout.
 
     Raises:
-        ValueError: not one to eight digits and a unit.
+        ValueError: it is not one to eight digits and a unit.
     """
     match = _TIMEOUT.fullmatch(text)
     if match is None:
@@ -179,7 +181,7 @@ def parse_timeout(text: str) -> float:
 
 
 def format_timeout(seconds: float) -> bytes:
-    """grpc-timeout in the finest unit whose number has at most eight digits, rounded up."""
+    """Format a grpc-timeout, rounded up, in the finest unit that needs at most eight digits."""
     for unit, size in (("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("S", 1.0)):
         count = max(0, -int(-seconds / size // 1))
         if count < 100_000_000:
@@ -188,29 +190,29 @@ def format_timeout(seconds: float) -> bytes:
 
 
 def encode_metadata(metadata: Sequence[tuple[str, str]]) -> Headers:
-    """Caller's metadata as header fields.
+    """Turn a caller's metadata into header fields.
 
     Raises:
-        ValueError: a name or value that gRPC does not allow, or a reserved name.
+        ValueError: gRPC does not allow a name or value, or a name is reserved.
     """
     for name, value in metadata:
         if not _METADATA_NAME.fullmatch(name) or name.startswith("grpc-"):
-            raise ValueError(f"not a metadata name: {name!r}")
+            raise ValueError(f"invalid metadata name: {name!r}")
         if not _METADATA_VALUE.fullmatch(value):
-            raise ValueError(f"not a metadata value: that of {name!r}")
+            raise ValueError(f"invalid metadata value for {name!r}")
     return tuple((name.encode(), value.encode()) for name, value in metadata)
 
 
 def encode_binary(value: bytes) -> str:
-    """The value of a `-bin` name: base64 without padding."""
+    """Encode the value of a `-bin` name: base64 without padding."""
     return base64.b64encode(value).rstrip(b"=").decode()
 
 
 def decode_binary(value: str) -> bytes:
-    """The bytes of a `-bin` value, padded or not.
+    """Decode the value of a `-bin` name, with or without padding.
 
     Raises:
-        ValueError: not base64.
+        ValueError: the value is not base64.
     """
     try:
         return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)

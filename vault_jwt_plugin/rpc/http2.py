@@ -1,10 +1,10 @@
-"""HTTP/2 without I/O: bytes in, calls on a `Listener` and bytes out (RFC 9113).
+"""HTTP/2 without I/O: it takes and returns bytes, and calls a `Listener` (RFC 9113).
 
-`Connection` is what both roles of gRPC need of HTTP/2 and no more: no push, no priorities. It
-imports no asyncio, socket or ssl. Feed what the socket gives to `receive_data`, which calls the
-listener for each thing that happened; then send what `data_to_send` returns. The listener may
-call any sending method from within its calls, so that a whole answer leaves in the same batch.
-Calls on a listener instead of event objects: at 100 us per login each object shows.
+`Connection` implements what both roles of gRPC need of HTTP/2 and no more: no push, no
+priorities. It imports no asyncio, socket or ssl. Pass what the socket delivers to `receive_data`,
+which calls the listener for each event; then send what `data_to_send` returns. The listener may
+call any sending method during these calls, so that a whole answer leaves in the same batch. It is
+called directly, without event objects: at 100 us per login each object shows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vault_jwt_plugin.rpc._frames import Flag, FrameType, Setting
 from vault_jwt_plugin.rpc._guards import HeaderBlock
 from vault_jwt_plugin.rpc._hpack import Decoder
 from vault_jwt_plugin.rpc._listener import Listener
-from vault_jwt_plugin.rpc._sending import Stream
+from vault_jwt_plugin.rpc._stream import Stream
 from vault_jwt_plugin.rpc.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _MAX_GAPS: Final = 64
 
 
 class Connection(ControlFrames):
-    """One HTTP/2 connection, either role.
+    """One HTTP/2 connection in either role.
 
     Attributes:
         closed: the connection has failed or ended; nothing more is read.
@@ -64,29 +64,30 @@ class Connection(ControlFrames):
         self._block: HeaderBlock | None = None
         self._recv_window = limits.connection_window_bytes
         self._goaway_last: int | None = None
-        # Ids that the peer skipped, as (first, last): using one later is another error than
-        # using a closed one.
+        # Ids that the peer skipped, as (first, last): using one later is a different error from
+        # using one
+        # of a closed stream.
         self._gaps: list[tuple[int, int]] = []
         self.closed = False
         self._frame_handlers[_CONTINUATION] = self._on_continuation
 
     @property
     def stream_count(self) -> int:
-        """How many streams are open."""
+        """Return how many streams are open."""
         return len(self._streams)
 
     @property
     def idle(self) -> bool:
-        """No stream is open."""
+        """Return whether no stream is open."""
         return not self._streams
 
     @property
     def shutdown_complete(self) -> bool:
-        """The second GOAWAY has been sent: no stream will be added."""
+        """Return whether the second GOAWAY has been sent, so that no stream will be added."""
         return self._goaway_last is not None
 
     def start(self) -> None:
-        """Our preface: call once, before anything else."""
+        """Send our preface. Call this once, before anything else."""
         limits = self._limits
         values: dict[int, int] = {
             Setting.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
@@ -103,11 +104,12 @@ class Connection(ControlFrames):
             self._out.append(_frames.window_update(0, extra))
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the peer, call the listener for what they mean.
+        """Take bytes from the peer and call the listener for each event.
 
         Raises:
-            RemoteProtocolError: the peer broke the protocol. A GOAWAY that says so is in
-                `data_to_send()`; send it and close.
+            RemoteProtocolError: the peer broke the protocol. `data_to_send()` returns a GOAWAY that
+                says
+                so; send it and close.
         """
         if self.closed:
             return
@@ -121,7 +123,7 @@ class Connection(ControlFrames):
         self._buffer = data[position:] if position < len(data) else b""
 
     def _receive(self, data: bytes) -> int:
-        """Handle every whole frame; how many bytes they took."""
+        """Handle every whole frame; return how many bytes they took."""
         position = 0
         size = len(data)
         if self._preface_left:
@@ -157,29 +159,29 @@ class Connection(ControlFrames):
     def _check_order(self, kind: int, flags: int, stream_id: int) -> None:
         block = self._block
         if block is not None and (kind != _CONTINUATION or stream_id != block.stream_id):
-            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "frame amid a header block")
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "frame inside a header block")
         if not self._settings_seen and (kind != _SETTINGS or flags & Flag.ACK.value):
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "first frame is not SETTINGS")
 
-    # What the layer above calls
+    # For the layer above
 
     def open_stream(self) -> Stream:
-        """Client: a new stream, to be followed by `send_headers` at once.
+        """Open a stream, as a client; `send_headers` must follow at once.
 
         Raises:
-            LocalProtocolError: we are the server, or no stream may be opened any more.
+            LocalProtocolError: we are the server, or no more streams may be opened.
         """
         if not self._client or self.closed or self._next_id > _frames.MAX_STREAM_ID:
-            raise LocalProtocolError("no stream can be opened here")
+            raise LocalProtocolError("this connection can open no stream")
         stream = Stream(self._next_id, self._initial_send_window, self._limits.stream_window_bytes)
         self._next_id += 2
         self._streams[stream.id] = stream
         return stream
 
     def return_window(self, stream: Stream, size: int) -> bool:
-        """The layer above has consumed that many bytes: let the peer send as many more.
+        """Let the peer send `size` more bytes on the stream: the layer above has consumed as many.
 
-        Returns whether that gave us something to send now.
+        Returns whether there is now something to send.
         """
         if stream.remote_closed or stream.id not in self._streams:
             return False
@@ -192,19 +194,19 @@ class Connection(ControlFrames):
         return False
 
     def begin_shutdown(self) -> None:
-        """Announce the end, still taking what is on its way (RFC 9113 6.8): GOAWAY and a PING."""
+        """Send GOAWAY and a PING, but still take requests under way (RFC 9113 6.8)."""
         if not self.closed and self._goaway_last is None:
             self._out.append(_frames.goaway(_frames.MAX_STREAM_ID, ErrorCode.NO_ERROR))
             self._out.append(_frames.frame(FrameType.PING, 0, 0, GOAWAY_PING))
 
     def finish_shutdown(self) -> None:
-        """The second GOAWAY: streams above the last one seen are not processed."""
+        """Send the second GOAWAY: streams above the last one seen are not processed."""
         if not self.closed and self._goaway_last is None:
             self._goaway_last = self._last_remote_id
             self._out.append(_frames.goaway(self._last_remote_id, ErrorCode.NO_ERROR))
 
     def close(self, code: ErrorCode = ErrorCode.NO_ERROR, reason: str = "") -> None:
-        """End the connection: a last GOAWAY; nothing is read any more."""
+        """End the connection with a last GOAWAY; nothing more is read."""
         if not self.closed:
             self.closed = True
             self._buffer = b""
@@ -249,10 +251,11 @@ class Connection(ControlFrames):
             self._floods.count("empty DATA frames", self._limits.max_empty_frames_per_interval)
 
     def _return_connection_window(self, window: int) -> int:
-        """Give the connection's window back; the new window.
+        """Return the connection's window to the peer, and return the new window.
 
-        At receipt, not at consumption: a few half-received messages could fill it, and none
-        could end. What bounds memory is each stream's window and `max_buffered_bytes`.
+        This happens on receipt, not on consumption: otherwise a few incomplete messages could fill
+        the
+        window, and none could end. Each stream's window and `max_buffered_bytes` bound the memory.
         """
         if window < 0:
             raise RemoteProtocolError(
@@ -281,7 +284,7 @@ class Connection(ControlFrames):
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
         block = self._block
         if block is None:
-            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION on its own")
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         block.add(payload, self._limits)
         if flags & _END_HEADERS:
             self._block = None
@@ -338,7 +341,7 @@ class Connection(ControlFrames):
         length = fields.content_length
         if length is not None:
             stream.body_left = length
-            # A response to HEAD may declare a length and have no body; gRPC never asks HEAD.
+            # A response to HEAD may declare a length and have no body, but gRPC never sends HEAD.
             if ended and length:
                 self._stream_error(stream.id, ErrorCode.PROTOCOL_ERROR)
                 return
@@ -352,7 +355,7 @@ class Connection(ControlFrames):
             self._streams.pop(stream.id, None)
 
     def _on_closed_stream(self, stream_id: int, what: str) -> None:
-        """DATA or HEADERS on a stream that is idle, closed, or half-closed by the peer (5.1)."""
+        """Handle DATA or HEADERS on a stream that is idle, closed or half-closed (5.1)."""
         if stream_id in self._ignored:
             return
         if self._is_idle(stream_id) or any(a <= stream_id <= b for a, b in self._gaps):

@@ -1,4 +1,4 @@
-"""Every limit that a peer meets, with its default and unit."""
+"""The limits for a peer, with their defaults and units."""
 
 from __future__ import annotations
 
@@ -12,71 +12,74 @@ _MIB = 1024 * _KIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one connection may cost. The defaults suit a host that is trusted but may be wrong.
+    """The limits of one connection. The defaults suit a host that is trusted but may be faulty.
 
     The `*_per_interval` limits count frames that cost the receiver work and the sender nothing;
-    a connection that passes one is closed with ENHANCE_YOUR_CALM (CVE-2019-9511 to 9518,
-    CVE-2023-44487, CVE-2024-27316 are the attacks).
+    a connection that exceeds one is closed with ENHANCE_YOUR_CALM (the attacks are CVE-2019-9511 to
+    9518, CVE-2023-44487 and CVE-2024-27316).
     """
 
     max_message_bytes: int = 32 * _MIB
-    """One gRPC message, either direction of receipt. Larger: RESOURCE_EXHAUSTED."""
+    """The largest gRPC message that is received. A larger one fails with RESOURCE_EXHAUSTED."""
 
     max_buffered_bytes: int = 256 * _MIB
-    """Received bytes of unfinished or unread messages, per connection."""
+    """How many received bytes of unfinished or unread messages a connection may hold."""
 
     max_header_list_bytes: int = 64 * _KIB
-    """One header list, counted as RFC 9113 6.5.2 does (32 bytes per field on top)."""
+    """The largest header list, counted as in RFC 9113 6.5.2 (plus 32 bytes per field)."""
 
     max_continuations: int = 64
-    """CONTINUATION frames per header block."""
+    """The most CONTINUATION frames per header block."""
 
     max_concurrent_streams: int = 1000
-    """Streams that a peer may have open; more are refused (REFUSED_STREAM)."""
+    """The most streams that a peer may have open; more are refused (REFUSED_STREAM)."""
 
     max_connections: int = 64
-    """Connections that a server holds; more are closed as they are accepted."""
+    """The most connections that a server holds; more are closed as they are accepted."""
 
     flood_interval_s: float = 10.0
-    """The interval of the limits that follow."""
+    """The interval of the following limits."""
 
     max_pings_per_interval: int = 500_000
-    """PINGs. grpc-go sends one for nearly every response it reads (its BDP estimator), so with
-    no `ping_ack_delay_s` this also bounds the calls of an honest client."""
+    """The most PINGs per interval. grpc-go sends one for nearly every response it reads (its BDP
+    estimator), so without `ping_ack_delay_s` this also bounds the calls of an honest client.
+    """
 
     max_settings_per_interval: int = 1_000
-    """SETTINGS frames and PRIORITY frames, counted together."""
+    """The most SETTINGS and PRIORITY frames per interval, counted together."""
 
     max_resets_per_interval: int = 10_000
-    """Streams that the peer resets, or makes us reset."""
+    """The most streams per interval that the peer resets, or makes us reset."""
 
     max_empty_frames_per_interval: int = 10_000
-    """DATA frames without content that do not end their stream."""
+    """The most DATA frames per interval that are empty and do not end their stream."""
 
     handshake_timeout_s: float = 10.0
-    """From accept to the end of the TLS handshake, and again to the peer's first SETTINGS."""
+    """The longest TLS handshake, and then the longest wait for the peer's first SETTINGS."""
 
     stall_timeout_s: float = 60.0
-    """A peer that lets none of the bytes that wait for it leave for this long: its windows at
-    zero (the stream is reset), or its socket full (the connection is closed)."""
+    """How long a peer may block waiting data. If its windows are at zero, the stream is reset; if
+    its socket is full, the connection is closed.
+    """
 
     stream_window_bytes: int = 1 * _MIB
-    """Our receive window of each stream: messages up to this size need no WINDOW_UPDATE."""
+    """Our receive window for each stream; messages up to this size need no WINDOW_UPDATE."""
 
     connection_window_bytes: int = 16 * _MIB
-    """Our receive window of the connection, given back when half of it is used."""
+    """Our receive window for the connection; it is returned when half of it is used."""
 
     write_high_water_bytes: int = 1 * _MIB
-    """Bytes waiting for the socket above which nothing more is read or streamed."""
+    """How many bytes may wait for the socket before reading and streaming stop."""
 
     ping_ack_delay_s: float = 0.005
-    """How long a PING's acknowledgement is held. grpc-go has one PING on its way at any time, so
-    an acknowledgement at once costs a TLS record and a wake-up on both sides for every call."""
+    """How long a PING's acknowledgement is held. grpc-go always has one PING under way, so an
+    immediate acknowledgement costs a TLS record and a wake-up on both sides for every call.
+    """
 
     def __post_init__(self) -> None:
-        """Raises ValueError for windows that a peer cannot know in time.
+        """Raise ValueError for windows that a peer cannot know in time.
 
-        It may use the protocol's initial window (RFC 9113 6.9.2) until it has seen ours.
+        Until the peer has seen our windows it may use the protocol's initial one (RFC 9113 6.9.2).
         """
         for name in ("stream_window_bytes", "connection_window_bytes"):
             if not DEFAULT_WINDOW <= getattr(self, name) <= MAX_WINDOW:

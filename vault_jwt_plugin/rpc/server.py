@@ -23,15 +23,17 @@ _REFUSAL_LOGGED_EVERY_S: Final = 60.0
 
 
 class Server:
-    """Serves methods on the connections of one listening socket.
+    """Serve methods on the connections of one listening socket.
 
-    TLS: whatever the context demands, and ALPN must select "h2". Without a context, plaintext
-    with prior knowledge.
+    With TLS, ALPN must select "h2", and the context decides about certificates. Without TLS,
+    clients
+    must start HTTP/2 with prior knowledge.
 
     Args:
-        methods: what is served, by full path; not looked at again for paths already seen on a
-            connection, so it must not change.
-        tls: server-side context with ALPN protocols ["h2"]; None = plaintext.
+        methods: the methods to serve, by full path. Do not change it: connections remember the
+            paths
+            that they have seen.
+        tls: server-side context with ALPN protocols ["h2"]; None means plaintext.
         limits: what a peer may cost.
     """
 
@@ -53,7 +55,7 @@ class Server:
         self._refusal_logged_at = float("-inf")
 
     def start(self, listener: socket.socket) -> None:
-        """Accept connections from now on. Call in a running loop.
+        """Accept connections from now on. Call this in a running event loop.
 
         Args:
             listener: listening and non-blocking; `shutdown` closes it.
@@ -64,12 +66,13 @@ class Server:
         asyncio.get_running_loop().add_reader(listener.fileno(), self._accept)
 
     async def shutdown(self, grace_s: float) -> None:
-        """Stop accepting, tell the clients (GOAWAY), let running calls finish, close.
+        """Stop accepting, send GOAWAY to the clients, let running calls finish, close.
 
-        What is not finished after `grace_s` seconds ends with UNAVAILABLE; then handlers are
-        cancelled and waited for. Returns when no connection and no task is left. A streaming
-        call that stays open for ever uses up the grace: end it first. A handler that calls this
-        has its own call ended by it.
+        A call that is not finished after `grace_s` seconds ends with UNAVAILABLE; then its handler
+        is
+        cancelled and awaited. Returns when no connection and no task is left. A streaming call that
+        stays
+        open uses up the grace period, so end it first. A handler that calls this ends its own call.
         """
         loop = asyncio.get_running_loop()
         if self._listener is not None and self._listener.fileno() >= 0:
@@ -83,7 +86,7 @@ class Server:
             await asyncio.wait((self._all_lost,), timeout=grace_s)
             for link in list(self._links):
                 link.stop_waiting()
-            # A peer that reads nothing keeps a closing connection; not for long.
+            # A peer that reads nothing keeps its connection from closing: do not wait long for it.
             if self._links:
                 await asyncio.wait((self._all_lost,), timeout=min(grace_s, 0.1))
             for link in list(self._links):
@@ -96,14 +99,15 @@ class Server:
         loop = asyncio.get_running_loop()
         listener = self._listener
         assert listener is not None  # noqa: S101 - for mypy; set by start
-        # A burst is taken in pieces so that running calls get their turn.
+        # A burst is accepted in pieces so that running calls get their turn.
         for _ in range(16):
             try:
                 sock, _address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:
-                # Out of descriptors, most likely: the event would come again at once.
+                # The process is probably out of descriptors, and the event would come again at
+                # once.
                 _log.exception("accept failed", extra={"fields": {"event": "accept_failed"}})
                 loop.remove_reader(listener.fileno())
                 loop.call_later(_ACCEPT_PAUSE_S, self._resume_accepting)
@@ -123,7 +127,7 @@ class Server:
             link.start()
 
     def _note_refusal(self, now: float) -> None:
-        # Whoever can reach the socket decides how often; that must not fill the log.
+        # Anyone who can reach the socket decides how often this happens; it must not fill the log.
         self._refused += 1
         if now - self._refusal_logged_at < _REFUSAL_LOGGED_EVERY_S:
             return
@@ -146,5 +150,5 @@ class Server:
         if not self._links and self._all_lost is not None and not self._all_lost.done():
             self._all_lost.set_result(None)
         if not link.established:
-            # A TLS handshake that failed is somebody's mistake, rarely ours.
+            # A failed TLS handshake is usually the client's mistake.
             _log.debug("connection ended before HTTP/2 began: %r", link.error)

@@ -1,4 +1,4 @@
-"""What the author of an auth backend sees. Imports nothing of the plugin's other layers."""
+"""The interface for the author of an auth backend. It imports nothing from the other packages."""
 
 from vault_jwt_plugin.sdk import jsonutil, parameters
 from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory, LoopLag

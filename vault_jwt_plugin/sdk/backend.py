@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopLag:
-    """How late the process's event loop was with its timers lately.
+    """By how much the process's event loop has recently delayed its timers.
 
     Attributes:
         p50_s, p99_s, max_s: median, 99th percentile and maximum, in seconds.
-        over_s: how long it was watched for that, in seconds.
+        over_s: the length of the period that was measured, in seconds.
     """
 
     p50_s: float
@@ -44,19 +44,18 @@ class LoopLag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendContext:
-    """What a mount's backend is given once, at Setup (SDK `logical.BackendConfig`).
+    """What a mount's backend gets once, at Setup (SDK `logical.BackendConfig`).
 
     Attributes:
-        storage, system: the host's; neither works in a registration probe, and
-            storage can't be written before `Backend.initialize`.
-        logger: of this mount.
-        config: mount options and `plugin_name`, `plugin_type`, `plugin_version`;
-            empty in a probe.
+        storage, system: the host's; neither works in a registration probe, and storage cannot be
+            written before `Backend.initialize`.
+        logger: this mount's logger.
+        config: mount options and `plugin_name`, `plugin_type`, `plugin_version`; empty in a probe.
         backend_uuid: the mount's lasting identity; empty in a probe.
-        version: the plugin's, as hosts see it (`v0.1.0`); empty outside of a host.
-        protocol_version: of the plugin protocol spoken with the host; 0 outside of one.
-        clock: Unix seconds.
-        loop_lag: of the process, which mounts share; answers None where nobody watches.
+        version: the plugin's version as hosts see it (`v0.1.0`); empty without a host.
+        protocol_version: the version of the plugin protocol in use; 0 without a host.
+        clock: returns the time in Unix seconds.
+        loop_lag: returns the lag of the process, which mounts share; None if nobody measures it.
     """
 
     storage: Storage
@@ -72,7 +71,7 @@ class BackendContext:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """A path made ready: compiled, and its operations as specs."""
+    """A prepared path: its compiled pattern, and its operations as specs."""
 
     path: Path
     regex: re.Pattern[str]
@@ -98,17 +97,17 @@ _PLAIN = re.compile(r"[\w/-]+", re.ASCII)
 
 
 class Backend:
-    """A mount's backend: construct with paths, or subclass and override the hooks.
+    """A mount's backend: construct it with paths, or subclass it and override the hooks.
 
-    Handlers that need not wait answer at once; those that must return an
-    awaitable, and `handle_request` returns it. Anything a backend raises on
-    purpose is a `LogicalError`.
+    A handler that need not wait returns its answer. One that must wait returns an awaitable, and
+    then
+    `handle_request` returns that. Whatever a backend raises on purpose is a `LogicalError`.
 
     Attributes:
-        context: what Setup gave.
-        paths: first match wins.
-        help: what the backend is, for `path-help`.
-        unauthenticated: paths served without a token, every operation on them.
+        context: what the backend got at Setup.
+        paths: the first match wins.
+        help: a description of the backend, for `path-help`.
+        unauthenticated: paths that need no token for any operation.
         root: paths that need `sudo`.
         seal_wrap_storage, local_storage: storage prefixes.
     """
@@ -124,10 +123,10 @@ class Backend:
         seal_wrap_storage: Sequence[str] = (),
         local_storage: Sequence[str] = (),
     ) -> None:
-        """Compile the paths; touches neither storage nor system view.
+        """Compile the paths; use neither storage nor system view.
 
         Raises:
-            ValueError: a declaration that can't work, as the Go framework panics for.
+            ValueError: a declaration cannot work; the Go framework panics for it.
         """
         for entry in (*unauthenticated, *root):
             _check_special(entry, plus=entry in unauthenticated)
@@ -139,7 +138,7 @@ class Backend:
         self.seal_wrap_storage = tuple(seal_wrap_storage)
         self.local_storage = tuple(local_storage)
         self._routes = tuple(_Route.of(path) for path in self.paths)
-        # `login` is a literal: a dict finds it, and still the first pattern that matches wins.
+        # A path without operators, such as `login`, is found in a dict; still the first match wins.
         self._literals: dict[str, _Match] = {}
         for path in self.paths:
             if _PLAIN.fullmatch(path.pattern):
@@ -151,24 +150,24 @@ class Backend:
         for route in self._routes:
             match = route.regex.fullmatch(path)
             if match is not None:
-                # A group that took no part is the empty text, as in Go.
+                # A group that took no part in the match is the empty string, as in Go.
                 return route, match.groupdict("")
         return None
 
     def route(self, path: str) -> Path | None:
-        """The path that answers `path`, or None."""
+        """Return the path that answers `path`, or None."""
         match = self._search(path)
         return match[0].path if match is not None else None
 
     def handle_existence_check(self, request: Request) -> MaybeAwaitable[bool | None]:
-        """Whether what a write names is there.
+        """Return whether the object that a write names exists.
 
         Returns:
-            None where the path has no check: every write is an update.
+            None if the path has no check: then every write is an update.
 
         Raises:
-            UnsupportedPath: no such path.
-            FieldError: a parameter that its type can't read.
+            UnsupportedPath: there is no such path.
+            FieldError: a parameter does not have its type.
         """
         path = request.path
         match = self._literals.get(path) or self._search(path)
@@ -188,13 +187,13 @@ class Backend:
             The answer, or an awaitable of it; None is an empty answer.
 
         Raises:
-            LogicalError: on purpose; see `errors`.
+            LogicalError: the backend refused or failed on purpose; see `errors`.
         """
         operation = request.operation
         path = request.path
         match = self._literals.get(path)
         if operation in _HOOKS:
-            # Before the path: a renewal carries that of its login.
+            # This comes before the paths: a renewal carries the path of its login.
             return self._hook(operation, request)
         if match is None:
             match = self._search(path)
@@ -264,41 +263,41 @@ class Backend:
     async def _tick(self) -> None:
         await self.periodic()
 
-    # Hooks.
+    # Hooks
 
     def renew(self, request: Request) -> MaybeAwaitable[Response | None]:
         """Renew the token in `request.auth`; the answer's `auth` replaces what the host stores.
 
-        None means: silently not renewed.
+        If this returns None, the token is not renewed and the caller gets no error.
 
         Raises:
-            UserError: this one: renewal is not supported.
+            UserError: always, in this class: renewal is not supported.
         """
         del request
         raise UserError("this auth type doesn't support renew", code="renew_unsupported")
 
     async def initialize(self) -> None:
-        """Called once when storage can be used; may be read-only on a standby."""
+        """Prepare the mount, once storage can be used; on a standby it is read-only."""
 
     async def cleanup(self) -> None:
-        """Called when the mount's instance ends; idempotent."""
+        """Release everything at the end of the mount's instance; idempotent."""
 
     def invalidate_key(self, key: str) -> None:
-        """Storage changed under `key` by another node: drop what was derived from it."""
+        """Drop what was derived from `key`: another node has changed it in storage."""
 
     async def periodic(self) -> None:
-        """Called about every minute, on standbys too; within 90 seconds."""
+        """Do periodic work within 90 seconds; called about every minute, on standbys too."""
 
 
 _HOOKS = frozenset((Operation.RENEW, Operation.ROLLBACK, Operation.REVOKE, Operation.ROTATE))
 """Operations that belong to the backend, not to a path."""
 
 BackendFactory = Callable[[BackendContext], Backend]
-"""Called in Setup; must touch neither storage nor system view, which a probe lacks."""
+"""Makes a backend during Setup, without storage and system view, which a probe lacks."""
 
 
 def _check_special(entry: str, *, plus: bool) -> None:
-    """Refuse a special path that fails the mount, or silently never matches."""
+    """Refuse a special path that would fail the mount or never match."""
     if entry.startswith("/"):
         raise ValueError(f"special path {entry}: a leading slash never matches")
     if "*" in entry[:-1] or entry.endswith("+*"):
@@ -312,7 +311,7 @@ def _check_special(entry: str, *, plus: bool) -> None:
 def _input_warnings(
     sent: Mapping[str, Any], fields: Mapping[str, Field], captures: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The framework's warnings; for one rare case a name is left out, see `text`."""
+    """Return the framework's warnings, without names that hosts would act on (see `text`)."""
     warnings = _unrecognized(sent, fields)
     if replaced := [name for name in captures if sent.get(name) is not None]:
         text = (
@@ -345,8 +344,9 @@ def _with_warnings(
 ) -> Response | None:
     sent = request.data
     if response is None:
-        # Differs from Vault, Differs from OpenBao: there a write that has nothing to answer is
-        # silent about what it ignored, and a misspelt `bound_claims` binds nothing.
+        # Differs from Vault, Differs from OpenBao: there a write with an empty answer does not say
+        # what it
+        # ignored, and a misspelt `bound_claims` binds nothing.
         if request.operation in _WRITES and (warnings := _unrecognized(sent, fields)):
             return Response(warnings=warnings)
         return None
@@ -362,5 +362,5 @@ async def _with_warnings_later(
     fields: Mapping[str, Field],
     captures: Mapping[str, str],
 ) -> Response | None:
-    # Only now: who is denied has no warnings made, which take long for a body full of names.
+    # Only now: a caller who is denied must not cost the time that warnings take for many names.
     return _with_warnings(await pending, request, fields, captures)

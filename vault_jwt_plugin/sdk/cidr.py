@@ -1,4 +1,4 @@
-"""Bound addresses: IPv4 and IPv6 with optional prefix, as go-sockaddr reads them."""
+"""Bound addresses: IPv4 and IPv6 with an optional prefix, as go-sockaddr reads them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MAX_PORT = 65535
 
 
 class CIDRError(UserError):
-    """Text that is no address, network or Unix socket path."""
+    """A string that is not an address, network or Unix socket path."""
 
     code = "cidr_invalid"
 
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    """One parsed entry; `bits` is 32 or 128, or 0 for a Unix socket, which matches nobody."""
+    """One parsed entry. `bits` is 32 or 128, or 0 for a Unix socket, which matches no client."""
 
     text: str
     bits: int = 0
@@ -39,11 +39,11 @@ class _Network:
 
 
 def parse_cidrs(texts: Iterable[str]) -> tuple[str, ...]:
-    """Check bound addresses and return the texts to store.
+    """Check bound addresses and return the strings to store.
 
-    Host bits are kept (`127.0.0.1/8`), a full-length prefix is dropped. Any other
-    text that contains `/` or starts with `.` passes as a Unix socket, and then
-    matches no client (go-sockaddr `NewSockAddr`).
+    Host bits are kept (`127.0.0.1/8`), and a full-length prefix is dropped. Any other string that
+    contains `/` or starts with `.` is accepted as a Unix socket and then matches no client
+    (go-sockaddr `NewSockAddr`).
 
     Raises:
         CIDRError: an entry is none of these.
@@ -93,7 +93,7 @@ def _network(packed: bytes | None, prefix: int | None, port: str = "") -> _Netwo
     if prefix is not None and prefix > bits:
         return None
     if bits == 128 and packed.startswith(_V4_MAPPED):
-        # An IPv4 address in IPv6 clothes is IPv4; of a prefix below 96 Go keeps a host mask.
+        # An IPv4-mapped IPv6 address is IPv4; if its prefix is below 96, Go keeps a host mask.
         packed = packed[12:]
         prefix = prefix - 96 if prefix is not None and prefix >= 96 else None
         bits = 32
@@ -108,7 +108,7 @@ def _network(packed: bytes | None, prefix: int | None, port: str = "") -> _Netwo
 
 
 def _v6_text(packed: bytes) -> str:
-    # Not `inet_ntop`: libcs write `::1.2.3.4` where Go writes `::102:304`.
+    # `inet_ntop` will not do: C libraries write `::1.2.3.4` where Go writes `::102:304`.
     from ipaddress import IPv6Address
 
     return str(IPv6Address(packed))
@@ -124,10 +124,10 @@ def _with_port(text: str) -> _Network | None:
 
 @dataclass(frozen=True, slots=True)
 class CIDRSet:
-    """Bound addresses, parsed once; a login asks `allows`.
+    """Bound addresses, parsed once; a login calls `allows`.
 
     Attributes:
-        texts: as stored.
+        texts: the entries as stored.
     """
 
     texts: tuple[str, ...]
@@ -136,10 +136,10 @@ class CIDRSet:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> CIDRSet:
-        """Parse stored texts.
+        """Parse stored entries.
 
         Raises:
-            CIDRError: an entry is no address, network or Unix socket path.
+            CIDRError: an entry is not an address, network or Unix socket path.
         """
         networks = [_parse(text) for text in texts]
         return cls(
@@ -149,10 +149,10 @@ class CIDRSet:
         )
 
     def allows(self, remote_addr: str) -> bool:
-        """Whether a client's address is inside; an empty set allows everyone.
+        """Return whether a client's address is in the set; an empty set allows everyone.
 
         Args:
-            remote_addr: IP address text. What is none is never inside (SDK
+            remote_addr: an IP address. Anything else is never in the set (SDK
                 `cidrutil.RemoteAddrIsOk`).
         """
         if not self.texts:

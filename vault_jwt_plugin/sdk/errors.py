@@ -1,4 +1,4 @@
-"""Errors that a backend raises, and what the host makes of each.
+"""The errors that a backend raises, and how the host answers each.
 
     LogicalError
     +-- UserError              400, the text is shown
@@ -6,13 +6,13 @@
     +-- PermissionDenied       403, the host's fixed text
     +-- UnsupportedOperation   405, the host's fixed text
     +-- UnsupportedPath        404, the host's fixed text
-    +-- CodedError             the status given, the text is shown
+    +-- CodedError             the given status, the text is shown
     +-- InternalError          500, the text is shown
         +-- StorageError       a read-only node's text passes unchanged, so that
             |                  OpenBao forwards the request to the active node
             +-- ReadOnlyError
 
-Anything else that escapes a handler is a fault of ours: logged whole, and
+Any other exception that leaves a handler is a fault of the plugin: it is logged in full and
 answered as a 500 with a generic text.
 """
 
@@ -20,11 +20,11 @@ from __future__ import annotations
 
 
 class LogicalError(Exception):
-    """Root of what a backend may raise on purpose.
+    """The root of the errors that a backend may raise on purpose.
 
     Attributes:
         code: stable, machine-readable name of the failure; logged, never shown.
-        message: what the caller is told.
+        message: the text for the caller.
     """
 
     code = "logical_error"
@@ -55,19 +55,19 @@ class PermissionDenied(LogicalError):
 
 
 class UnsupportedOperation(LogicalError):
-    """The path exists, the operation does not: HTTP 405."""
+    """The path exists, but not the operation: HTTP 405."""
 
     code = "unsupported_operation"
 
 
 class UnsupportedPath(LogicalError):
-    """No such path: HTTP 404."""
+    """There is no such path: HTTP 404."""
 
     code = "unsupported_path"
 
 
 class CodedError(LogicalError):
-    """The HTTP status given, with this text."""
+    """An error with the given HTTP status and text."""
 
     code = "coded_error"
 
@@ -77,7 +77,7 @@ class CodedError(LogicalError):
 
 
 class InternalError(LogicalError):
-    """A failure of ours or of the host that the caller may know of: HTTP 500 with this text."""
+    """A failure of plugin or host that the caller may know about: HTTP 500 with this text."""
 
     code = "internal_error"
 
@@ -89,6 +89,6 @@ class StorageError(InternalError):
 
 
 class ReadOnlyError(StorageError):
-    """This node can't write. The text is one that OpenBao acts on: pass it unchanged."""
+    """This node cannot write. OpenBao acts on the text, so pass it on unchanged."""
 
     code = "storage_read_only"

@@ -1,4 +1,4 @@
-"""`path-help` texts, in the layout of the hosts' framework.
+"""`path-help` texts in the layout of the hosts' framework.
 
 Mirrors the templates of `sdk/framework/backend.go` and `path.go`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vault_jwt_plugin.sdk import openapi
 from vault_jwt_plugin.sdk.request import Request, Response
@@ -15,7 +15,6 @@ from vault_jwt_plugin.sdk.request import Request, Response
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vault_jwt_plugin.sdk.backend import Backend
     from vault_jwt_plugin.sdk.fields import Field
     from vault_jwt_plugin.sdk.path import Path
 
@@ -28,8 +27,17 @@ you may or may not be able to access certain paths."""
 _logger = logging.getLogger(__name__)
 
 
-def root_help(backend: Backend, request: Request) -> Response:
-    """Help on the whole backend: what it is, and its paths."""
+class Documented(Protocol):
+    """What the help pages show of a `Backend`."""
+
+    help: str
+    paths: tuple[Path, ...]
+    unauthenticated: tuple[str, ...]
+    root: tuple[str, ...]
+
+
+def root_help(backend: Documented, request: Request) -> Response:
+    """Return help on the whole backend: its description and its paths."""
     entries = sorted((_anchored(path.pattern), path.help_synopsis) for path in backend.paths)
     listing = "\n\n".join(
         f"{_indent(4, pattern)}\n{_indent(8, synopsis.strip())}" for pattern, synopsis in entries
@@ -38,8 +46,8 @@ def root_help(backend: Backend, request: Request) -> Response:
     return _response(text.strip(), backend, backend.paths, request)
 
 
-def path_help(backend: Backend, path: Path, request: Request) -> Response:
-    """Help on one path: its parameters and what it does."""
+def path_help(backend: Documented, path: Path, request: Request) -> Response:
+    """Return help on one path: its parameters and its description."""
     parts = [
         f"Request:        {request.path}\nMatching Route: {_anchored(path.pattern)}",
         path.help_synopsis.strip() or "<no synopsis>",
@@ -70,7 +78,7 @@ def _indent(count: int, text: str) -> str:
     return textwrap.indent(text, " " * count)
 
 
-def _response(text: str, backend: Backend, paths: Sequence[Path], request: Request) -> Response:
+def _response(text: str, backend: Documented, paths: Sequence[Path], request: Request) -> Response:
     data: dict[str, Any] = {"help": text, "see_also": None}
     prefix = request.data.get("requestResponsePrefix")
     try:

@@ -1,4 +1,4 @@
-"""Log lines that others cause, bounded: who watches sees them, who attacks fills no disk."""
+"""A limit for log lines that others can cause, so that an attacker cannot fill the disk."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WINDOW_S = 60.0
-"""Over how long lines are counted, in seconds."""
+"""The length of the window in which lines are counted, in seconds."""
 
 LINES_PER_WINDOW = 10
-"""Lines of one kind in a window; the rest are only counted."""
+"""How many lines of one kind are logged per window; the rest are only counted."""
 
 MAX_KINDS = 100
-"""Kinds told apart at one time; a further one ends the windows of the others."""
+"""How many kinds are counted separately; one more ends the windows of all others."""
 
 
 class _Window:
@@ -27,12 +27,13 @@ class _Window:
 
 
 class LogLimit:
-    """Lets the first lines of each kind through, and counts the others.
+    """Let the first lines of each kind through, and count the others.
 
     Args:
-        report: called with a kind and how many of its lines were not let through, when a
-            window with such lines is over.
-        monotonic: seconds that never go back.
+        report: called with a kind and the number of its lines that were not logged, once a window
+            with
+            such lines is over.
+        monotonic: a clock in seconds that never goes back.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class LogLimit:
         self._windows: dict[str, _Window] = {}
 
     def admits(self, kind: str) -> bool:
-        """Whether one more line of this kind may be logged now; counts it."""
+        """Count one line of this kind; return whether it may be logged."""
         now = self._monotonic()
         window = self._windows.get(kind)
         if window is None or now - window.started_at >= WINDOW_S:
@@ -59,7 +60,7 @@ class LogLimit:
         return window.count <= LINES_PER_WINDOW
 
     def flush(self) -> None:
-        """Report what was only counted in windows that are over; to be called every minute."""
+        """Report the lines that past windows only counted. Call this every minute."""
         now = self._monotonic()
         over = [
             (kind, window)

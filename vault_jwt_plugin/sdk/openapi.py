@@ -1,7 +1,7 @@
-"""The OpenAPI document of a backend, from the declarations that its router uses.
+"""The OpenAPI document of a backend, made from the declarations that its router uses.
 
-Mirrors `sdk/framework/openapi.go`: the hosts merge `paths` and `components` of
-every mount into their own document, and clients are generated from it.
+Mirrors `sdk/framework/openapi.go`: the hosts merge `paths` and `components` of every mount into
+their own document, and clients are generated from it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _METHODS: Mapping[Operation, str] = {
     Operation.PATCH: "patch",
     Operation.DELETE: "delete",
 }
-"""Operations that are published, and their HTTP methods."""
+"""The operations that are published, and their HTTP methods."""
 
 _WITH_BODY = frozenset((Operation.CREATE, Operation.UPDATE, Operation.PATCH))
 _LIST_RESPONSE = "StandardListResponse"
@@ -47,11 +47,11 @@ def document(
     unauthenticated: Sequence[str] = (),
     root: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The OpenAPI document of `paths`, as decoded JSON.
+    """Return the OpenAPI document of `paths` as decoded JSON.
 
     Args:
-        paths: what to describe.
-        prefix: first part of the operation ids that are made from a path.
+        paths: the paths to describe.
+        prefix: the first part of operation ids that are made from a path.
         unauthenticated: the backend's paths that need no token.
         root: the backend's paths that need `sudo`.
     """
@@ -80,11 +80,11 @@ def document(
 def _path_items(
     path: Path, prefix: str, schemas: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Templates of one path, each with its path object; lists get a template ending in `/`."""
+    """Yield each template of a path with its path object; a list's template ends in `/`."""
     try:
         templates, captures = expand(path.pattern)
     except UnsupportedPatternError:
-        # Named for a human reader, without operations.
+        # The pattern is named for a human reader, without operations.
         yield path.pattern, {"description": _clean(path.help_synopsis)}
         return
     for template in templates:
@@ -185,7 +185,7 @@ def _responses(
 
 
 def _operation_id(template: str, operation: Operation, prefix: str) -> str:
-    """The framework's fallback id: prefix, verb, and the path's words."""
+    """Return the framework's fallback id: prefix, verb, and the path's words."""
     verb = "write" if operation is Operation.UPDATE else operation.value
     parts = (prefix, verb, *_NON_WORD.split(template))
     return "-".join(part for part in parts if part).lower()
@@ -264,7 +264,7 @@ def _clean(text: str) -> str:
 
 
 def _special(template: str, entries: Sequence[str]) -> bool:
-    """Whether a special path covers the template (Go `specialPathMatch`)."""
+    """Return whether a special path covers the template (Go `specialPathMatch`)."""
     parts = template.split("/")
     for entry in entries:
         if entry == template:

@@ -1,4 +1,4 @@
-"""A path is data: pattern, fields, operations, help (SDK `framework.Path`)."""
+"""A path as data: pattern, fields, operations and help (SDK `framework.Path`)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Handler = Callable[[Request, FieldData], MaybeAwaitable[Response | None]]
 """Answers an operation; None is an empty answer: 204, or 404 for reads and lists."""
 
 ExistenceCheck = Callable[[Request, FieldData], MaybeAwaitable[bool]]
-"""Says whether what a write names is there: the write becomes an update, else a create."""
+"""Returns whether the object of a write exists: if so, it is an update, else a create."""
 
 
 def name_regex(name: str) -> str:
-    """Pattern of one path segment that the field `name` captures (SDK `GenericNameRegex`).
+    """Return a pattern for one path segment, captured as the field `name` (SDK `GenericNameRegex`).
 
-    One ASCII word character, or word characters with `-` and `.` between; no slash.
+    The segment is one ASCII word character, or word characters with `-` and `.` between them.
     """
     return rf"(?P<{name}>\w(([\w.-]+)?\w)?)"
 
@@ -32,15 +32,15 @@ class OperationSpec:
     """One operation of a path (SDK `framework.PathOperation`).
 
     Attributes:
-        handler: answers it.
+        handler: answers the operation.
         summary, description: for OpenAPI.
-        operation_id: OpenAPI operation id; empty: made from the path.
-        deprecated: documentation only.
+        operation_id: OpenAPI operation id; if empty, it is made from the path.
+        deprecated: only documentation.
         unpublished: left out of OpenAPI.
-        forward_standby: refused as read-only on a performance standby, so that the
-            active node answers.
+        forward_standby: refused as read-only on a performance standby, so that the active node
+            answers.
         forward_secondary: the same on a performance secondary, unless the mount is local.
-        responses: HTTP status to description, for OpenAPI; empty: the usual ones.
+        responses: HTTP status to description, for OpenAPI; empty means the usual ones.
     """
 
     handler: Handler
@@ -59,12 +59,13 @@ class Path:
     """One path of a backend.
 
     Attributes:
-        pattern: regular expression, anchored by the router at both ends and matched
-            in ASCII mode. Named groups must be declared in `fields`.
+        pattern: a regular expression; the router anchors it at both ends and matches it in ASCII
+            mode.
+            Named groups must be declared in `fields`.
         fields: the parameters.
-        operations: what answers which operation.
-        existence_check: needed where CREATE is among the operations; None = every
-            write is an UPDATE.
+        operations: the handlers by operation.
+        existence_check: required if CREATE is among the operations; None makes every write an
+            UPDATE.
         help_synopsis: one line.
         help_description: paragraphs.
     """
@@ -77,7 +78,7 @@ class Path:
     help_description: str = ""
 
     def spec(self, operation: Operation) -> OperationSpec | None:
-        """The operation's declaration, or None when the path has none."""
+        """Return the operation's declaration, or None if the path has none."""
         declared = self.operations.get(operation)
         if declared is None or isinstance(declared, OperationSpec):
             return declared

@@ -1,4 +1,4 @@
-"""The templates of OpenAPI (`role/{name}`) that a path's pattern stands for.
+"""The OpenAPI templates (`role/{name}`) that a path's pattern stands for.
 
 Mirrors `expandPattern` of `sdk/framework/openapi.go`.
 """
@@ -14,21 +14,23 @@ _TOKEN = re.compile(
 
 
 class UnsupportedPatternError(ValueError):
-    """A pattern that has no OpenAPI form, such as a character class outside a named group."""
+    """A pattern that OpenAPI cannot express, such as a character class outside a named group."""
 
 
 def expand(pattern: str) -> tuple[list[str], frozenset[str]]:
-    """A pattern's OpenAPI templates: one per choice that `?` and `|` leave open.
+    """Return a pattern's OpenAPI templates: one for each choice of its `?` and `|`.
 
-    A named group becomes `{name}`. A template that only differs by an optional
-    slash at its end is dropped (Go `expandPattern`).
+    A named group becomes `{name}`. Of two templates that differ only by an optional slash at the
+    end,
+    one is dropped (Go `expandPattern`).
 
     Returns:
         The templates, and the names of all named groups.
 
     Raises:
-        UnsupportedPatternError: something else than literals, groups, `?` and `|`
-            outside a named group.
+        UnsupportedPatternError: outside a named group there is something other than literals,
+            groups,
+            `?` and `|`.
     """
     parser = _PatternParser(pattern)
     templates = parser.alternatives(top=True)
@@ -38,12 +40,12 @@ def expand(pattern: str) -> tuple[list[str], frozenset[str]]:
     return list(unique), frozenset(parser.captures)
 
 
-# A template under construction, and its length after an optional slash was added to it.
+# A template under construction, and its length just after an optional slash was added.
 _Part = tuple[str, "int | None"]
 
 
 class _PatternParser:
-    """Recursive descent over the few operators that a path's pattern needs."""
+    """A recursive-descent parser for the few operators that a path's pattern needs."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -51,7 +53,7 @@ class _PatternParser:
         self.captures: set[str] = set()
 
     def alternatives(self, *, top: bool = False) -> list[_Part]:
-        """Read up to the group's end, or the pattern's."""
+        """Read to the end of the group or pattern."""
         results: list[_Part] = []
         current: list[_Part] = [("", None)]
         while self._at < len(self._pattern):
@@ -94,7 +96,7 @@ class _PatternParser:
         return piece
 
     def _skip_group(self) -> None:
-        """Pass the inside of a named group: it never shows in a template."""
+        """Skip the inside of a named group, which never appears in a template."""
         depth = 1
         in_class = False
         while depth:

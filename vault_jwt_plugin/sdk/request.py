@@ -1,8 +1,8 @@
-"""What a backend is asked, and what it answers with.
+"""The requests that a backend gets, and the responses that it returns.
 
-The host hands a `Request` to the backend and turns the `Response` (or the
-`errors.LogicalError` raised) into its wire form. Durations are integer
-nanoseconds (`*_ns`), as on the wire and in storage.
+The host passes a `Request` to the backend and converts the `Response` (or the raised
+`errors.LogicalError`) to its wire format. Durations are integer nanoseconds (`*_ns`), as on the
+wire and in storage.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]
-"""A handler that has all it needs answers at once; one that must wait returns an awaitable.
+"""A handler that need not wait returns its answer; one that must wait returns an awaitable.
 
-The difference is measured: a task per call costs more than a whole cached login.
+This was measured: a task per call costs more than a whole cached login.
 """
 
 
 class Operation(StrEnum):
-    """What is asked of a path (SDK `logical.Operation`)."""
+    """The operation that is requested of a path (SDK `logical.Operation`)."""
 
-    # Enum's own hash is Python code; every request looks its operation up in dicts.
+    # Enum's own hash is Python code, and every request looks its operation up in dicts.
     __hash__ = str.__hash__
 
     CREATE = "create"
@@ -59,7 +59,7 @@ class Connection:
     """The client's connection, as the host resolved it."""
 
     remote_addr: str
-    """IP address, after the host has applied its trusted `X-Forwarded-For` rules; no port."""
+    """An IP address without port, after the host's trusted `X-Forwarded-For` rules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ class Alias:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
-    """What a successful login or renewal grants (SDK `logical.Auth`).
+    """The result of a successful login or renewal (SDK `logical.Auth`).
 
-    A TTL of 0 means the mount's default, a maximum of 0 the mount's maximum.
+    A TTL of 0 means the mount's default, and a maximum of 0 the mount's maximum.
     """
 
     policies: tuple[str, ...] = ()
@@ -98,10 +98,10 @@ class Auth:
     token_type: TokenType = TokenType.DEFAULT
     no_default_policy: bool = False
     bound_cidrs: tuple[str, ...] = ()
-    # Filled by the host; echoed in full at renewal.
+    # The host fills these in and sends them back with a renewal.
     increment_ns: int = 0
     issue_time_ns: int | None = None
-    """Unix nanoseconds; None where the host sent none."""
+    """Unix nanoseconds; None if the host sent none."""
     client_token: str = ""
     accessor: str = ""
     entity_id: str = ""
@@ -114,68 +114,75 @@ class Request(Protocol):
 
     @property
     def id(self) -> str:
-        """Request UUID; empty for the host's own calls."""
+        """Return the request's UUID; empty for the host's own calls."""
 
     @property
     def operation(self) -> Operation:
-        """What is asked of the path."""
+        """Return the requested operation."""
 
     @property
     def path(self) -> str:
-        """Path below the mount, without leading slash; a list's path ends in `/`."""
+        """Return the path below the mount, without a leading slash; a list's path ends in `/`."""
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """Decoded JSON body or query; empty when there was none.
+        """Return the decoded JSON body or query; empty if there was none.
 
-        Integers are exact; other numbers are `decimal.Decimal`, so that no digit
-        is lost before the field's type says what the number means.
+        Integers are exact; other numbers are `decimal.Decimal`, so that no digit is lost before the
+        field's
+        type says what the number means.
         """
 
     @property
     def size(self) -> int:
-        """Of the body or query, in characters: what a request that waits keeps."""
+        """Return the length of the body or query, in characters; waiting requests hold it."""
 
     @property
     def mount_point(self) -> str:
-        """API path of the mount with namespace, e.g. `ns1/auth/jwt/`."""
+        """Return the API path of the mount with its namespace, such as `ns1/auth/jwt/`."""
 
     @property
     def mount_type(self) -> str:
-        """Type name under which the mount was enabled, e.g. `jwt`."""
+        """Return the type under which the mount was enabled, such as `jwt`."""
 
     @property
     def mount_accessor(self) -> str:
-        """Empty in existence checks and in GET, LIST, DELETE, help, renew and rollback."""
+        """Return the mount's accessor.
+
+        It is empty in existence checks and in GET, LIST, DELETE, help, renew and rollback.
+        """
 
     @property
     def entity_id(self) -> str:
-        """Entity of the calling token; empty if none."""
+        """Return the entity id of the calling token; empty if it has none."""
 
     @property
     def display_name(self) -> str:
-        """Display name of the calling token; empty if none."""
+        """Return the display name of the calling token; empty if it has none."""
 
     @property
     def headers(self) -> Mapping[str, tuple[str, ...]]:
-        """Only those in the mount's `passthrough_request_headers`."""
+        """Return only the headers in the mount's `passthrough_request_headers`."""
 
     @property
     def connection(self) -> Connection | None:
-        """None for internal calls, alias lookahead, and resolve-role on OpenBao."""
+        """Return the client's connection.
+
+        It is None for internal calls, alias lookahead, and resolve-role on OpenBao.
+        """
 
     @property
     def auth(self) -> Auth | None:
-        """The stored Auth of the token; only at `Operation.RENEW`."""
+        """Return the token's stored Auth; only with `Operation.RENEW`."""
 
     @property
     def unauthenticated(self) -> bool:
-        """Whether the path is one that needs no token."""
+        """Return whether the path needs no token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawResponse:
-    """A body sent as it is instead of the JSON envelope."""
+    """A body that is sent as it is instead of the JSON envelope."""
 
     status: int
     content_type: str
@@ -185,7 +192,7 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What goes back to the caller. `auth` and an error never travel together."""
+    """The answer to the caller. `auth` and an error are never sent together."""
 
     data: Mapping[str, Any] | None = None
     auth: Auth | None = None

@@ -1,4 +1,4 @@
-"""Storage and system view, as a backend sees them. Implemented by the host adapter."""
+"""Storage and system view, as a backend sees them. The host package implements them."""
 
 from __future__ import annotations
 
@@ -21,35 +21,37 @@ class StorageEntry:
 class Storage(Protocol):
     """The mount's storage (SDK `logical.Storage`).
 
-    Every method raises `errors.StorageError`, and `errors.ReadOnlyError` where
-    the node can't write.
+    Every method raises `errors.StorageError`, and `errors.ReadOnlyError` if the node cannot write.
     """
 
     async def get(self, key: str) -> StorageEntry | None:
-        """The entry, or None."""
+        """Return the entry, or None."""
 
     async def put(self, entry: StorageEntry) -> None:
         """Store the entry under its key, replacing what is there."""
 
     async def delete(self, key: str) -> None:
-        """Deleting what is not there is no error."""
+        """Delete the key; a missing key is not an error."""
 
     async def list(self, prefix: str) -> list[str]:
-        """Names one level below `prefix` (empty or ending in `/`), sorted; folders end in `/`."""
+        """Return the names one level below `prefix`, sorted; folders end in `/`.
+
+        `prefix` is empty or ends in `/`.
+        """
 
     async def list_page(self, prefix: str, *, after: str, limit: int) -> builtins.list[str]:
-        """As `list`, only names sorting after `after`; `limit` <= 0 means all."""
+        """Like `list`, but only names that sort after `after`; `limit` <= 0 means all."""
 
 
 class ReplicationState(int):
-    """Bits of the node's role (SDK `consts.ReplicationState`)."""
+    """The bits of the node's role (SDK `consts.ReplicationState`)."""
 
     PERFORMANCE_SECONDARY = 64
     DR_SECONDARY = 512
     PERFORMANCE_STANDBY = 16384
 
     def writable(self, *, local_mount: bool) -> bool:
-        """Whether a storage write can succeed on this node."""
+        """Return whether a storage write can succeed on this node."""
         blocked = self.DR_SECONDARY | self.PERFORMANCE_STANDBY
         if not local_mount:
             blocked |= self.PERFORMANCE_SECONDARY
@@ -57,22 +59,22 @@ class ReplicationState(int):
 
 
 class SystemView(Protocol):
-    """What the host tells of itself and of the mount (SDK `logical.SystemView`).
+    """The host's information about itself and the mount (SDK `logical.SystemView`).
 
-    Every method raises `errors.InternalError` when the host doesn't answer.
+    Every method raises `errors.InternalError` if the host does not answer.
     """
 
     async def default_lease_ttl_ns(self) -> int:
-        """The mount's default TTL, in nanoseconds; follows `tune`."""
+        """Return the mount's default TTL, in nanoseconds; follows `tune`."""
 
     async def max_lease_ttl_ns(self) -> int:
-        """The mount's maximum TTL, in nanoseconds; follows `tune`."""
+        """Return the mount's maximum TTL, in nanoseconds; follows `tune`."""
 
     async def replication_state(self) -> ReplicationState:
-        """The node's role now."""
+        """Return the node's current role."""
 
     async def local_mount(self) -> bool:
-        """Whether the mount is local to its cluster, and so not replicated."""
+        """Return whether the mount is local to its cluster, and so not replicated."""
 
     async def vault_version(self) -> str:
-        """The server's version, e.g. `1.21.0`; empty when unknown."""
+        """Return the server's version, such as `1.21.0`; empty if unknown."""

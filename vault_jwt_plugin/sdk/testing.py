@@ -1,4 +1,4 @@
-"""What a backend's tests need: storage in memory, a system view, requests."""
+"""Helpers for a backend's tests: storage in memory, a system view, requests."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class InMemoryStorage:
-    """A mount's storage in a dict, with faults on demand.
+    """A mount's storage in a dict, which can fail on demand.
 
     Attributes:
-        entries: what is stored, by key.
+        entries: the stored entries by key.
         read_only: writes raise ReadOnlyError, as on a standby.
-        fail_with: every call raises StorageError with this text; None = none does.
+        fail_with: every call raises StorageError with this text; None means that none does.
         calls: `(method, key or prefix)` of every call, in order.
     """
 
     def __init__(self, entries: Mapping[str, bytes] | None = None) -> None:
-        """Start with `entries`, key to value; nothing seal-wrapped."""
+        """Start with `entries`, key to value; none is seal-wrapped."""
         self.entries = {
             key: StorageEntry(key=key, value=value) for key, value in (entries or {}).items()
         }
@@ -45,7 +45,7 @@ class InMemoryStorage:
             raise ReadOnlyError(READ_ONLY_PHRASES[0])
 
     async def get(self, key: str) -> StorageEntry | None:
-        """The entry, or None."""
+        """Return the entry, or None."""
         self._called("get", key)
         return self.entries.get(key)
 
@@ -55,29 +55,29 @@ class InMemoryStorage:
         self.entries[entry.key] = entry
 
     async def delete(self, key: str) -> None:
-        """Forget the key, if it is there."""
+        """Delete the key, if it is there."""
         self._called("delete", key, writes=True)
         self.entries.pop(key, None)
 
     async def list(self, prefix: str) -> list[str]:
-        """Names one level below `prefix`, sorted; folders end in `/`."""
+        """Return the names one level below `prefix`, sorted; folders end in `/`."""
         self._called("list", prefix)
         below = (key[len(prefix) :] for key in self.entries if key.startswith(prefix))
         return sorted({name[: name.find("/") + 1] if "/" in name else name for name in below})
 
     async def list_page(self, prefix: str, *, after: str, limit: int) -> builtins.list[str]:
-        """As `list`, only names after `after`, at most `limit` if that is above 0."""
+        """Like `list`, but only names after `after`, and at most `limit` if that is above 0."""
         names = [name for name in await self.list(prefix) if name > after]
         return names[:limit] if limit > 0 else names
 
     def json(self, key: str) -> Any:
-        """The stored value as decoded JSON; KeyError when absent."""
+        """Return the stored value as decoded JSON; raise KeyError if there is none."""
         return jsonutil.loads(self.entries[key].value)
 
 
 @dataclass(slots=True, kw_only=True)
 class FakeSystemView:
-    """A system view that answers what it is told to; TTLs are nanoseconds."""
+    """A system view with settable answers; TTLs are nanoseconds."""
 
     default_ttl_ns: int = 2_764_800_000_000_000
     max_ttl_ns: int = 2_764_800_000_000_000
@@ -86,23 +86,23 @@ class FakeSystemView:
     version: str = "1.21.0"
 
     async def default_lease_ttl_ns(self) -> int:
-        """The mount's default TTL."""
+        """Return the mount's default TTL."""
         return self.default_ttl_ns
 
     async def max_lease_ttl_ns(self) -> int:
-        """The mount's maximum TTL."""
+        """Return the mount's maximum TTL."""
         return self.max_ttl_ns
 
     async def replication_state(self) -> ReplicationState:
-        """The node's role."""
+        """Return the node's role."""
         return ReplicationState(self.state)
 
     async def local_mount(self) -> bool:
-        """Whether the mount is local to its cluster."""
+        """Return whether the mount is local to its cluster."""
         return self.local
 
     async def vault_version(self) -> str:
-        """The server's version."""
+        """Return the server's version."""
         return self.version
 
 
@@ -111,7 +111,7 @@ _LOOPBACK = Connection(remote_addr="127.0.0.1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeRequest:
-    """A request as a host would send it; see `request.Request` for the attributes."""
+    """A request as a host would send it; `request.Request` describes the attributes."""
 
     operation: Operation = Operation.UPDATE
     path: str = ""
@@ -129,7 +129,7 @@ class FakeRequest:
 
     @property
     def size(self) -> int:
-        """Of the body, in characters of JSON."""
+        """Return the length of the body, in characters of JSON."""
         return len(jsonutil.dumps(self.data))
 
 
@@ -141,7 +141,7 @@ def make_context(
     backend_uuid: str = "0b5a3f4e-0000-4000-8000-000000000002",
     clock: Callable[[], float] = lambda: 1_700_000_000.0,
 ) -> BackendContext:
-    """A backend's context over fakes; the clock stands still unless one is given."""
+    """Make a backend's context from fakes; the clock stands still unless one is given."""
     return BackendContext(
         storage=storage if storage is not None else InMemoryStorage(),
         system=system if system is not None else FakeSystemView(),

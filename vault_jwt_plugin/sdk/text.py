@@ -1,14 +1,14 @@
-"""Caller's text in messages: quoted, cut, and never one that a host acts on.
+"""Callers' text in messages: quoted, shortened, and never one that a host acts on.
 
-Hosts compare and search error texts: OpenBao sends a whole request again when a
-text contains one of four phrases, both restart a plugin that answers `connection is
-shut down`. A caller who can put text into our messages could trigger either.
+Hosts compare and search error texts: OpenBao sends a whole request again when a text contains one
+of four phrases, and both restart a plugin that answers `connection is shut down`. A caller who can
+put text into our messages could trigger either.
 """
 
 from __future__ import annotations
 
 MAX_QUOTED_CHARS = 128
-"""Longest caller's text that is shown, in characters."""
+"""The most characters of a caller's text that are shown."""
 
 READ_ONLY_PHRASES = (
     "cannot write to readonly storage",
@@ -16,7 +16,7 @@ READ_ONLY_PHRASES = (
     "node is not the leader",
     "Vault is in standby mode",
 )
-"""OpenBao forwards a request to the active node on any of these, anywhere in an error text."""
+"""OpenBao forwards a request to the active node if an error text contains any of these."""
 
 _OTHER_PHRASES = (
     "connection is shut down",
@@ -35,7 +35,7 @@ _OTHER_PHRASES = (
 )
 
 HOST_PHRASES = READ_ONLY_PHRASES + _OTHER_PHRASES
-"""Every phrase that a host acts on; most only as the whole text, some anywhere in it."""
+"""Every phrase that a host acts on: most only as the whole text, some anywhere in it."""
 
 _FOLDED = tuple(phrase.casefold() for phrase in HOST_PHRASES)
 
@@ -43,17 +43,19 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def holds_host_phrase(text: str) -> bool:
-    """Whether `text` contains a phrase that a host acts on, in any case."""
+    """Return whether `text` contains a phrase that a host acts on, ignoring case."""
     folded = text.casefold()
     return any(phrase in folded for phrase in _FOLDED)
 
 
 def quoted(text: str) -> str:
-    """Caller's text as a message may show it, in double quotes.
+    """Return a caller's text in double quotes, made safe for a message.
 
-    Longer than `MAX_QUOTED_CHARS` it is cut and ends in `…`; with a phrase that
-    hosts act on it is left out. Control and unprintable characters are escaped,
-    so that a text cannot forge log lines or terminal sequences.
+    A text longer than `MAX_QUOTED_CHARS` is cut and ends in `…`; one with a phrase that hosts act
+    on is
+    left out. Control and unprintable characters are escaped, so that a text cannot forge log lines
+    or
+    terminal sequences.
 
     Args:
         text: what the caller sent; never a token, a code or a secret.
