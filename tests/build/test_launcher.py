@@ -1,4 +1,4 @@
-"""The messages of a start that cannot unpack: docs/install.md quotes them, hosts log them as errors."""
+"""Messages of a start that cannot unpack: docs/install.md quotes them, hosts log them as errors."""
 
 import errno
 import os
