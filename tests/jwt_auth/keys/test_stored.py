@@ -131,7 +131,27 @@ def test_keys_of_another_origin(other):
         (changed(document_sha256=1), "a member is missing or of another kind"),
         (b" " * (MAX_ENTRY_BYTES + 1), "they are larger than any that are written"),
     ],
-    ids=lambda value: str(value)[-40:] if isinstance(value, bytes) else "",
+    ids=[
+        "not-json",
+        "list",
+        "format",
+        "url",
+        "kind",
+        "origin",
+        "fetched-at-text",
+        "fetched-at-boolean",
+        "fetched-at-null",
+        "fetched-at-missing",
+        "max-age-text",
+        "max-age-huge",
+        "fetched-at-huge",
+        "keys",
+        "unusable-number",
+        "unusable-member",
+        "sha256-not-hex",
+        "sha256-number",
+        "too-large",
+    ],
 )
 def test_entries_that_are_refused(raw, problem):
     with pytest.raises(StoredKeysError) as refused:
