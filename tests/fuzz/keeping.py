@@ -24,24 +24,22 @@ Steps = set[tuple[str, int, int]]
 """(file, line before, line) within functions of ours."""
 
 
-def keep(name: str, candidates: Iterable[Path]) -> list[Path]:
-    """Copy what is worth it into a target's seeds; the files written."""
+def keep(name: str, candidates: Iterable[Path]) -> list[str]:
+    """Add what is worth it to a target's seeds; return the names of what was added."""
     target = targets.load(name)
     known: Steps = set()
     for data in targets.seeds(name).values():
         known |= steps(target, data)
-    written: list[Path] = []
+    kept: dict[str, bytes] = {}
     for path in sorted(candidates, key=lambda each: (each.stat().st_size, each.name)):
-        if len(written) >= MAX_KEPT or path.stat().st_size > MAX_KEPT_BYTES:
+        if len(kept) >= MAX_KEPT or path.stat().st_size > MAX_KEPT_BYTES:
             break
         data = path.read_bytes()
         new = steps(target, data) - known
         if new:
             known |= new
-            seed = targets.SEEDS / name / f"found-{targets.digest(data)}"
-            seed.write_bytes(data)
-            written.append(seed)
-    return written
+            kept[f"found-{targets.digest(data)}"] = data
+    return targets.add_seeds(name, kept)
 
 
 def steps(target: Target, data: bytes) -> Steps:

@@ -84,7 +84,7 @@ def fuzz(name: str, *, seconds: float, folder: Path, seed: int | None = None) ->
     Args:
         name: Of the target.
         seconds: How long, the start not counted.
-        folder: For what is made: `corpus`, kept between runs, and `found`.
+        folder: For what is made: `seeds`, `corpus`, kept between runs, and `found`.
         seed: Of the fuzzer's chances; None = another one every time.
     """
     corpus, artifacts = folder / name / "corpus", folder / name / "found"
@@ -100,7 +100,7 @@ def fuzz(name: str, *, seconds: float, folder: Path, seed: int | None = None) ->
     if dictionary := _dictionary(targets.load(name).words):
         words.write_text(dictionary)
         command.append(f"-dict={words}")
-    command += [str(corpus), str(targets.SEEDS / name)]
+    command += [str(corpus), str(_seeds_folder(name, folder / name / "seeds"))]
     environment = _environment()
     try:
         done = subprocess.run(
@@ -141,6 +141,14 @@ def fuzz_all(
 
     with ThreadPoolExecutor(jobs) as pool:
         yield from pool.map(one, names)
+
+
+def _seeds_folder(name: str, folder: Path) -> Path:
+    """A folder with a file for each seed, as libFuzzer wants them."""
+    folder.mkdir(exist_ok=True)
+    for seed, data in targets.seeds(name).items():
+        (folder / seed).write_bytes(data)
+    return folder
 
 
 def _environment() -> Mapping[str, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from tests.fuzz.target import Target
 
@@ -37,24 +39,35 @@ def load(name: str) -> Target:
     return next(target for target in found if target.name == name)
 
 
+def seeds_file(name: str) -> Path:
+    """A target's seeds: a JSON object of names and of inputs in base64, a line for each."""
+    return SEEDS / f"{name}.json"
+
+
 def seeds(name: str) -> dict[str, bytes]:
-    """A target's seeds by file name."""
-    folder = SEEDS / name
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    """A target's seeds by name."""
+    path = seeds_file(name)
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    return {seed: base64.b64decode(text) for seed, text in stored.items()}
 
 
-def write_seeds(name: str) -> Iterator[Path]:
-    """Write the seeds that a target's examples make, but those that are there; what was written.
+def add_seeds(name: str, new: Mapping[str, bytes]) -> list[str]:
+    """Add what is not yet among a target's seeds; return the names that were added."""
+    known = seeds(name)
+    added = sorted(new.keys() - known.keys())
+    if added:
+        merged = {**known, **{seed: new[seed] for seed in added}}
+        stored = {seed: base64.b64encode(merged[seed]).decode() for seed in sorted(merged)}
+        seeds_file(name).write_text(json.dumps(stored, indent=0) + "\n")
+    return added
+
+
+def write_seeds(name: str) -> list[str]:
+    """Add the seeds that a target's examples make; return the names that were added.
 
     Those whose bytes differ from run to run (certificates) stay what they were first.
     """
-    folder = SEEDS / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for example, data in load(name).examples().items():
-        path = folder / example
-        if not path.exists():
-            path.write_bytes(data)
-            yield path
+    return add_seeds(name, load(name).examples())
 
 
 def digest(data: bytes) -> str:
