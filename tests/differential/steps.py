@@ -138,6 +138,33 @@ class Case:
     steps: tuple[Step, ...]
     families: tuple[str, ...] = ("bao", "vault")
 
+    @property
+    def setup(self) -> str | None:
+        """What its mounts have in common with those of other cases, None if they are its own.
+
+        `bare`: never configured. `static`: with `STATIC` written, again by each case. Such a case
+        leaves nothing but the roles in `SHARED_PATHS`, which are deleted after it, and tokens.
+        """
+        first, *rest = self.steps
+        if self.name.startswith("identity-"):
+            return None
+        if first == STATIC and all(_changes_roles_alone(step, logs_in=True) for step in rest):
+            return "static"
+        if all(_changes_roles_alone(step, logs_in=False) for step in self.steps):
+            return "bare"
+        return None
+
+
+SHARED_PATHS = ("role/demo", "cel/role/demo")
+"""What cases that share their mounts write, besides `STATIC`."""
+
+
+def _changes_roles_alone(step: Step, *, logs_in: bool) -> bool:
+    """Whether a step changes nothing of a mount but `SHARED_PATHS`."""
+    if isinstance(step, Login | Renew):
+        return logs_in
+    return isinstance(step, Call) and step.path in SHARED_PATHS
+
 
 # The words that the tables are written in.
 

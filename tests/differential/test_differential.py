@@ -60,13 +60,12 @@ def test_ours_answers_as_the_builtin_method_does(case: Case, host: Host, arena: 
 
 
 def compare(case: Case, family: str, arena: Arena) -> None:
-    """Tell the case to a fresh mount of each method.
+    """Tell the case to a mount of each method.
 
     Raises:
         AssertionError: They answer otherwise than is declared.
     """
-    builtin, ours = arena.pair()
-    try:
+    with arena.pair(case) as (builtin, ours):
         for number, step in enumerate(case.steps):
             jwt = token_of(step) if isinstance(step, Login) else None
             answers = builtin.act(step, jwt), ours.act(step, jwt)
@@ -76,9 +75,6 @@ def compare(case: Case, family: str, arena: Arena) -> None:
                 found = unexplained(found, case, number, family, is_renewed=is_renewed)
             assert not found, explain(case, number, step, found, answers)
             check_refusal(ours, jwt)
-    finally:
-        builtin.mount.disable()
-        ours.mount.disable()
 
 
 def check_refusal(actor: Actor, jwt: Any) -> None:
