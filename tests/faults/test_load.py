@@ -4,7 +4,7 @@ Plain: one role, one key, good tokens. Mixed: what a large site sends. 90 % logi
 fetched keys and a token of 60 KB now and then; 5 % bad tokens; 5 % writes of roles and
 configurations. Meanwhile, as monitoring and people do, `status` and the list of roles are read.
 
-LOAD_SECONDS in the environment: how long each takes, instead of 30 s or, with --full-faults, 600 s.
+LOAD_SECONDS in the environment: how long each takes, instead of 20 s or, with --full-faults, 600 s.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 CONNECTIONS = 64
-SECONDS = 30.0
+SECONDS = 20.0
 SECONDS_FULL = 600.0
 SETTLED_AFTER_S = 60.0
 """When growth is growth. Of a shorter run, after its first third."""

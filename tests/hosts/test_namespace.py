@@ -1,4 +1,4 @@
-"""Inside a namespace of OpenBao: the whole differential suite once, and its own client."""
+"""Inside a namespace of OpenBao: cases of the differential suite, and the server's own client."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from tests.hosts.tokens import make_jwt, public_pem
 
 if TYPE_CHECKING:
     from tests.differential.conftest import Arena
+    from tests.differential.steps import Case
     from tests.hosts.discover import Host
     from tests.hosts.server import DevServer
 
 NAMESPACE = "team-a"
+ONE_IN = 5
+"""The short form takes one case in so many; at the root every run takes all of them."""
 
 
 @pytest.fixture
@@ -33,19 +36,30 @@ def namespace(host: Host, server: DevServer) -> str:
     return NAMESPACE
 
 
+@pytest.fixture
+def told(request: pytest.FixtureRequest, host: Host) -> list[Case]:
+    """Cases of all parts: every one with --full-faults, else one in five."""
+    cases = [case for case in CASES.values() if host.family in case.families]
+    assert len(cases) >= 400
+    return cases if request.config.getoption("--full-faults") else cases[::ONE_IN]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_differential_suite(host: Host, arena: Arena, namespace: str):  # noqa: F811
+def test_the_differential_suite(
+    host: Host,
+    arena: Arena,  # noqa: F811
+    namespace: str,
+    told: list[Case],
+):
     inside = dataclasses.replace(arena, namespace=namespace)
     failed = []
-    told = [case for case in CASES.values() if host.family in case.families]
     for case in told:
         try:
             compare(case, host.family, inside)
         except AssertionError as error:
             failed.append(str(error))
     assert not failed, f"{len(failed)} cases differ:\n" + "\n\n".join(failed[:10])
-    assert len(told) >= 400
 
 
 def test_the_client_logs_in_and_its_token_stays_inside(
