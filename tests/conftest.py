@@ -14,10 +14,15 @@ from tests.hosts.discover import Absent, Host, find_hosts
 from tests.hosts.server import DevServer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
-_HOST_OF_TEST = pytest.StashKey[dict[str, str]]()
-_RAN = pytest.StashKey[Counter[str]]()
+FAMILIES = ("bao", "vault")
+
+_HOST_PROPERTY = "host"
+"""The user property of a test's reports that names its host: it survives the way from a worker."""
+
+_ran: Counter[str] = Counter()
+"""How many tests ran on each host; the report hook is not given the config."""
 
 
 @functools.cache
@@ -56,8 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_HOST_OF_TEST] = {}
-    config.stash[_RAN] = Counter()
+    _ran.clear()
     required = set(filter(None, config.getoption("--require-hosts").split(",")))
     if required:
         present, absent = hosts()
@@ -74,52 +78,56 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("host", present, ids=lambda host: host.name, scope="session")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         host = parameters.get("host")
         if isinstance(host, Host):
             item.add_marker(pytest.mark.hosts)
-            config.stash[_HOST_OF_TEST][item.nodeid] = host.name
+            item.user_properties.append((_HOST_PROPERTY, host.name))
+            # With --dist loadgroup a worker runs a folder's tests on a host one after the other,
+            # on a server of its own.
+            item.add_marker(pytest.mark.xdist_group(f"{host.name}-{item.path.parent.name}"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    name = _state.host_of_test.get(report.nodeid)
-    if name is not None and report.when == "call" and report.outcome != "skipped":
-        _state.ran[name] += 1
-
-
-class _State:
-    """What the report hook, which is not given the config, needs of it."""
-
-    host_of_test: dict[str, str]
-    ran: Counter[str]
-
-
-_state = _State()
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    _state.host_of_test = session.config.stash[_HOST_OF_TEST]
-    _state.ran = session.config.stash[_RAN]
+    name = dict(report.user_properties).get(_HOST_PROPERTY)
+    if isinstance(name, str) and report.when == "call" and report.outcome != "skipped":
+        _ran[name] += 1
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None]:
-    # Outermost, so that this line comes after every other summary: only pytest's own closing line
-    # follows it.
+    # Outermost, so that these lines come after every other summary: only pytest's own closing line
+    # follows them.
     yield
-    ran = config.stash[_RAN]
-    parts = [f"{name} ran {count} tests" for name, count in sorted(ran.items())]
-    if ran:
-        parts[-1] += f" (plugin: {plugins.choose(config.getoption('--plugin')).kind})"
     present, absent = hosts()
+    if _ran and not config.getoption("--only-host"):
+        for family in missing_families(present, _ran):
+            terminalreporter.write_line(f"!!! NO TEST RAN ON {family.upper()}", red=True, bold=True)
+    kind = plugins.choose(config.getoption("--plugin")).kind
+    terminalreporter.write_line(hosts_line(present, absent, _ran, kind))
+
+
+def missing_families(present: Iterable[Host], ran: Mapping[str, int]) -> list[str]:
+    """Return the servers, bao or vault, that no test ran on."""
+    tested = {host.family for host in present if ran.get(host.name)}
+    return [family for family in FAMILIES if family not in tested]
+
+
+def hosts_line(
+    present: Iterable[Host], absent: Iterable[Absent], ran: Mapping[str, int], kind: str
+) -> str:
+    """Return the line that says how many tests ran on which host, and why others did not."""
+    parts = [f"{name} ran {count} tests" for name, count in sorted(ran.items())]
+    if parts:
+        parts[-1] += f" (plugin: {kind})"
     parts += [f"{host.name} ran none" for host in present if host.name not in ran]
     parts += [f"{host.name} skipped: {host.reason}" for host in absent]
-    terminalreporter.write_line("hosts: " + "; ".join(parts))
+    return "hosts: " + "; ".join(parts)
 
 
 @pytest.fixture(scope="session")
