@@ -12,7 +12,7 @@ from tests.fuzz.answers import URL, pod
 from tests.fuzz.target import FoundError, Target, check
 from tests.fuzz.world import ANSWERED, GRANT, LEAST, PEM, TOKEN, runs
 from tests.host.fakes import Host
-from tests.jwt_auth.mounted import FakeFetcher
+from tests.jwt_auth.fakes import FakeFetcher
 from vault_jwt_plugin.host.messages import AuthMessages
 from vault_jwt_plugin.host.response import FAULT_TEXT
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend

@@ -7,8 +7,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Self
 
-from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest, Document
+from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.trust import Trust
@@ -23,7 +23,8 @@ class FakeFetcher:
         asked: every call: URL, and the keyword arguments.
         sent: every request of a session.
         called: set by every call.
-        gate: cleared, answers wait for it.
+        asking: set by every call that has to wait at the gate.
+        gate: answers wait until it is set; None lets all pass.
         closed: whether its mount has ended.
     """
 
@@ -33,7 +34,8 @@ class FakeFetcher:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.sent: list[APIRequest] = []
         self.called = asyncio.Event()
-        self.gate = asyncio.Event()
+        self.asking = asyncio.Event()
+        self.gate: Any = asyncio.Event()
         self.gate.set()
         self.closed = False
 
@@ -41,13 +43,21 @@ class FakeFetcher:
     def urls(self) -> list[str]:
         return [url for url, _ in self.asked]
 
+    @property
+    def asked_trusting(self) -> list[tuple[str, str]]:
+        """Every call: URL, and the CA PEM that alone is trusted."""
+        return [(url, kwargs["trust"].ca_pem) for url, kwargs in self.asked]
+
     async def get_json(
         self, url: str, *, trust: Trust, deadline_s: float, max_bytes: int
     ) -> Document:
         self.asked.append((url, {"trust": trust, "deadline_s": deadline_s, "max_bytes": max_bytes}))
         self.called.set()
-        await self.gate.wait()
-        document = self.documents.get(url, FetchError("http_status", f"no {url}", url=url))
+        if self.gate is not None and not self.gate.is_set():
+            self.asking.set()
+            await self.gate.wait()
+        missing = fetch_error("unreachable", url, "nobody listens there")
+        document = self.documents.get(url, missing)
         if isinstance(document, BaseException):
             raise document
         raw = json.dumps(document).encode()

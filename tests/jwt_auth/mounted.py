@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
-import json
 from dataclasses import replace
 
 from tests.jwt_auth import tokens
-from tests.jwt_auth.fakes import FakeSession
+from tests.jwt_auth.fakes import FakeFetcher
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
-from vault_jwt_plugin.jwt_auth.fetching.messages import Document
-from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error
 from vault_jwt_plugin.sdk import Operation
 from vault_jwt_plugin.sdk.testing import FakeRequest, FakeSystemView, InMemoryStorage, make_context
 
@@ -35,37 +31,6 @@ ROLE = {
     "policies": "webapps",
     "ttl": "1h",
 }
-
-
-class FakeFetcher:
-    """Serves documents by URL; an exception among them is raised."""
-
-    def __init__(self):
-        self.documents = {}
-        self.asked = []
-        self.sent = []
-        self.gate = None
-        self.asking = asyncio.Event()
-        self.closed = False
-
-    async def get_json(self, url, *, trust, deadline_s, max_bytes):
-        self.asked.append((url, trust.ca_pem))
-        if self.gate is not None:
-            self.asking.set()
-            await self.gate.wait()
-        document = self.documents.get(url)
-        if document is None:
-            raise fetch_error("unreachable", url, "nobody listens there")
-        if isinstance(document, Exception):
-            raise document
-        digest = hashlib.sha256(json.dumps(document).encode()).digest()
-        return Document(json=document, digest=digest, max_age_s=None)
-
-    def open(self, *, trust):
-        return FakeSession(self, trust)
-
-    def close(self):
-        self.closed = True
 
 
 class Mounted:

@@ -159,7 +159,7 @@ def test_an_ipv6_address(folder):
             "not_a_key_set",
             "its answer is no key set: its member 'keys' must be a list, is missing",
         ),
-        ({}, "http_status", f"no {DISCOVERY}"),
+        ({}, "unreachable", "nobody listens there"),
     ],
     ids=["list", "no uri", "number", "http", "file", "no set", "down"],
 )

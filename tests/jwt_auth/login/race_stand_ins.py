@@ -10,9 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tests.jwt_auth import tokens
+from tests.jwt_auth.fakes import FakeFetcher
 from tests.jwt_auth.login.race_history import Observation
 from tests.jwt_auth.login.race_scheduler import TASK_OF_OPERATION
-from tests.jwt_auth.mounted import FakeFetcher
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
 from vault_jwt_plugin.jwt_auth.fetching.messages import Document
 from vault_jwt_plugin.jwt_auth.fetching.urls import fetch_error

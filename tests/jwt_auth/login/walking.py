@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.jwt_auth.mounted import FakeFetcher
+from tests.jwt_auth.fakes import FakeFetcher
 from vault_jwt_plugin.jwt_auth.config.config import Config
 from vault_jwt_plugin.jwt_auth.config.provider import ConfiguredProvider
 from vault_jwt_plugin.jwt_auth.keys.static import StaticKeys

@@ -173,11 +173,11 @@ def test_accepted(sent, differs, asked):
         assert await mounted.ask(Operation.UPDATE, "config", sent) is None
         expected = Response(data=READ_EMPTY | differs | {"status": "valid"})
         assert await mounted.ask(Operation.READ, "config") == expected
-        assert mounted.fetcher.asked == asked
+        assert mounted.fetcher.asked_trusting == asked
         assert "skip_jwks_validation" not in mounted.storage.json("config")
         # What is known is not asked for again.
         assert await mounted.ask(Operation.READ, "config") == expected
-        assert mounted.fetcher.asked == asked
+        assert mounted.fetcher.asked_trusting == asked
 
     run(scenario)
 
@@ -674,7 +674,7 @@ def test_a_write_starts_to_fetch_the_keys():
     async def scenario(mounted):
         await mounted.ask(Operation.UPDATE, "config", {"jwks_url": JWKS_URL})
         await mounted.keys_settle()
-        assert mounted.fetcher.asked == JWKS_ASKED
+        assert mounted.fetcher.asked_trusting == JWKS_ASKED
 
     run(scenario)
 

@@ -308,7 +308,7 @@ def test_fetched_keys():
         jwt = tokens.token(CLAIMS, header={"kid": "1"})
         await asyncio.gather(mounted.login(jwt), mounted.login(jwt))
         # Once to see that it can be written, once for the logins.
-        assert mounted.fetcher.asked == [(JWKS_URL, "")] * 2
+        assert mounted.fetcher.asked_trusting == [(JWKS_URL, "")] * 2
         answer = mounted.start(Operation.UPDATE, "login", {"role": "demo", "jwt": jwt})
         assert isinstance(answer, Response)
 
