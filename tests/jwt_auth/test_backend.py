@@ -24,7 +24,8 @@ def test_a_registration_probe_has_neither_storage_nor_system_view():
 
 def test_special_paths():
     backend = factory(make_context())
-    assert backend.unauthenticated == ("login", "cel/login")
+    oidc = ("oidc/auth_url", "oidc/callback", "oidc/poll")
+    assert backend.unauthenticated == ("login", *oidc, "cel/login")
     assert backend.seal_wrap_storage == ("config",)
     assert backend.root == ()
     assert backend.local_storage == ()
@@ -36,6 +37,9 @@ def test_special_paths():
         ("login", {Operation.UPDATE, Operation.ALIAS_LOOKAHEAD, Operation.RESOLVE_ROLE}),
         ("config", {Operation.READ, Operation.UPDATE}),
         ("status", {Operation.READ}),
+        ("oidc/auth_url", {Operation.UPDATE}),
+        ("oidc/callback", {Operation.READ, Operation.UPDATE}),
+        ("oidc/poll", {Operation.UPDATE}),
         ("role", {Operation.LIST}),
         ("role/", {Operation.LIST}),
         (

@@ -21,6 +21,8 @@ from vault_jwt_plugin.jwt_auth.login.waiting import WaitingRoom
 from vault_jwt_plugin.jwt_auth.mount import Mount
 from vault_jwt_plugin.jwt_auth.paths.config import ConfigPath
 from vault_jwt_plugin.jwt_auth.paths.login import LoginPath
+from vault_jwt_plugin.jwt_auth.paths.oidc import UNAUTHENTICATED as OIDC_UNAUTHENTICATED
+from vault_jwt_plugin.jwt_auth.paths.oidc import OIDCPaths
 from vault_jwt_plugin.jwt_auth.paths.role import RolePaths
 from vault_jwt_plugin.jwt_auth.paths.status import StatusPath
 from vault_jwt_plugin.jwt_auth.role.prepared import PreparedRole
@@ -95,10 +97,11 @@ class JWTBackend(Backend):
                 StatusPath(
                     mount, context, roles=roles, cel_roles=cel.roles, monotonic=monotonic
                 ).path(),
+                *OIDCPaths(mount).paths(),
                 *cel.paths(),
             ),
             help_text=_HELP.strip(),
-            unauthenticated=("login", *CEL_UNAUTHENTICATED),
+            unauthenticated=("login", *OIDC_UNAUTHENTICATED, *CEL_UNAUTHENTICATED),
             seal_wrap_storage=(STORAGE_KEY,),
         )
         self._mount = mount
