@@ -237,13 +237,13 @@ def test_help(toy):
     assert "A toy that shows what a backend can do." in root
 
 
-def test_openapi_of_the_host(toy):
+def test_openapi_of_the_host(host: Host, toy):
     document = toy.client.must("GET", "sys/internal/specs/openapi").body
     paths = document["paths"]
     assert paths["/auth/toy/login"]["post"]["operationId"] == "toy-login"
     assert paths["/auth/toy/login"]["x-vault-unauthenticated"] is True
     assert "/auth/toy/thing/{name}" in paths
-    assert "/auth/toy/thing/" in paths
+    assert ("/auth/toy/thing" if host.family == "bao" else "/auth/toy/thing/") in paths
     schema = document["components"]["schemas"]["ToyLoginRequest"]
     assert schema["required"] == ["user"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ def test_openapi():
         },
         "required": ["jwt"],
     }
-    assert document["paths"]["/secret/[a-z]+"] == {"description": "", "x-vault-sudo": True}
+    assert document["paths"]["/secret/[a-z]+"] == {"x-vault-sudo": True}
 
 
 def test_openapi_of_roles():
@@ -151,6 +152,87 @@ def test_openapi_of_roles():
     listed = paths["/role/"]["get"]
     assert listed["operationId"] == "jwt-list"
     assert [parameter["name"] for parameter in listed["parameters"]] == ["after", "list"]
+
+
+FORMS = [
+    Path(
+        pattern="thing",
+        fields=[
+            Field(name="ttl", type=FieldType.DURATION, default=60 * 10**9),
+            Field(name="kinds", type=FieldType.COMMA_STRINGS, allowed_values=("a", "b")),
+            Field(name="mode", type=FieldType.STRING, allowed_values=("x", "y")),
+            Field(name="kind", type=FieldType.STRING, allowed_values=("x", "y"), default="x"),
+            Field(name="pairs", type=FieldType.LIST, display_edit_type="json"),
+            Field(name="state", type=FieldType.LOWER_STRING, query=True),
+        ],
+        operations=dict.fromkeys((Operation.UPDATE, Operation.READ), handler),
+    ),
+    Path(pattern="plain", operations={Operation.READ: handler}),
+    Path(pattern="both/?", operations=dict.fromkeys((Operation.LIST, Operation.READ), handler)),
+    Path(pattern="list/?", operations={Operation.LIST: handler}),
+]
+STATE = {"name": "state", "in": "query", "schema": {"type": "string"}}
+
+
+def properties(document):
+    return document["components"]["schemas"]["WriteThingRequest"]["properties"]
+
+
+@pytest.mark.parametrize("family", [None, *HostFamily])
+def test_what_is_empty_is_left_out(family):
+    paths = openapi.document(FORMS, family=family)["paths"]
+    answers = {"200": {"description": "OK"}}
+    assert paths["/plain"] == {
+        "get": {"operationId": "read-plain", "tags": ["auth"], "responses": answers}
+    }
+
+
+@pytest.mark.parametrize("family", [None, *HostFamily])
+def test_allowed_values_are_those_of_what_is_chosen(family):
+    declared = properties(openapi.document(FORMS, family=family))
+    assert declared["kinds"] == {
+        "type": "array",
+        "items": {"type": "string", "enum": ["a", "b"]},
+    }
+    assert declared["mode"]["enum"] == ["", "x", "y"]
+    assert declared["kind"] == {"type": "string", "enum": ["x", "y"], "default": "x"}
+    assert declared["pairs"]["x-vault-displayAttrs"] == {"editType": "json"}
+
+
+@pytest.mark.parametrize("family", [None, *HostFamily])
+def test_a_reference_is_also_in_the_name_that_hosts_decode(family):
+    post = openapi.document(FORMS, family=family)["paths"]["/thing"]["post"]
+    reference = "#/components/schemas/WriteThingRequest"
+    schema = post["requestBody"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": reference, "Ref": reference}
+
+
+@pytest.mark.parametrize("family", [None, HostFamily.VAULT])
+def test_the_form_of_vault(family):
+    document = openapi.document(FORMS, family=family)
+    assert set(document["paths"]) == {"/thing", "/plain", "/both", "/both/", "/list/"}
+    assert properties(document)["ttl"] == {"type": "string", "format": "duration", "default": 60}
+    assert properties(document)["state"] == {"type": "string", "format": "lowercase"}
+    thing = document["paths"]["/thing"]
+    assert "parameters" not in thing
+    assert thing["get"]["parameters"] == [STATE]
+
+
+def test_the_form_of_openbao():
+    document = openapi.document(FORMS, family=HostFamily.OPENBAO)
+    assert set(document["paths"]) == {"/thing", "/plain", "/both", "/both/", "/list"}
+    assert properties(document)["ttl"] == {"type": "integer", "format": "seconds", "default": 60}
+    assert "state" not in properties(document)
+    thing = document["paths"]["/thing"]
+    assert thing["parameters"] == [STATE]
+    assert "parameters" not in thing["get"]
+
+
+def test_help_is_in_the_form_of_the_host():
+    context = replace(make_context(), host_family=HostFamily.OPENBAO)
+    backend = Backend(context, paths=FORMS)
+    answer: Any = backend.handle_request(FakeRequest(operation=Operation.HELP, path="thing"))
+    assert properties(answer.data["openapi"])["ttl"]["format"] == "seconds"
 
 
 def test_a_broken_document_never_breaks_the_hosts(monkeypatch, caplog):

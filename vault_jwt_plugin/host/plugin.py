@@ -26,6 +26,7 @@ from vault_jwt_plugin.host.request import OPERATIONS, RequestView
 from vault_jwt_plugin.pb import backend_pb2, logical_pb2, multiplexing_pb2
 from vault_jwt_plugin.sdk.backend import Backend, BackendContext, BackendFactory
 from vault_jwt_plugin.sdk.errors import InternalError, LogicalError, ReadOnlyError
+from vault_jwt_plugin.sdk.fields import HostFamily
 from vault_jwt_plugin.sdk.request import Operation, Response
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ class BackendPlugin:
             config=dict(args.Config),
             backend_uuid=args.backendUUID,
             version=self.version,
+            host_family=_host_family(),
             protocol_version=PROTOCOL_VERSION,
             loop_lag=self._lag.read,
         )
@@ -338,6 +340,11 @@ def _logger_of(backend_uuid: str) -> logging.Logger:
     logger = logging.Logger(f"{parent.name}.{backend_uuid}")  # noqa: LOG001 - see above
     logger.parent = parent
     return logger
+
+
+def _host_family() -> HostFamily:
+    """Return the server's family: only OpenBao names its variables a second time."""
+    return HostFamily.OPENBAO if "BAO_VERSION" in os.environ else HostFamily.VAULT
 
 
 def _special_paths_reply(backend: Backend) -> bytes:

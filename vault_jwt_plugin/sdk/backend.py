@@ -15,7 +15,7 @@ from vault_jwt_plugin.sdk.errors import (
     UnsupportedPath,
     UserError,
 )
-from vault_jwt_plugin.sdk.fields import Field, FieldData, by_name
+from vault_jwt_plugin.sdk.fields import Field, FieldData, HostFamily, by_name
 from vault_jwt_plugin.sdk.request import MaybeAwaitable, Operation, Request, Response
 from vault_jwt_plugin.sdk.storage import ReplicationState, Storage, SystemView
 from vault_jwt_plugin.sdk.text import MAX_QUOTED_CHARS, READ_ONLY_PHRASES, holds_host_phrase
@@ -53,6 +53,7 @@ class BackendContext:
         config: mount options and `plugin_name`, `plugin_type`, `plugin_version`; empty in a probe.
         backend_uuid: the mount's lasting identity; empty in a probe.
         version: the plugin's version as hosts see it (`v0.1.0`); empty without a host.
+        host_family: the family of the server, for documentation alone; None without a host.
         protocol_version: the version of the plugin protocol in use; 0 without a host.
         clock: returns the time in Unix seconds.
         loop_lag: returns the lag of the process, which mounts share; None if nobody measures it.
@@ -64,6 +65,7 @@ class BackendContext:
     config: Mapping[str, str] = field(default_factory=dict)
     backend_uuid: str = ""
     version: str = ""
+    host_family: HostFamily | None = None
     protocol_version: int = 0
     clock: Callable[[], float] = time.time
     loop_lag: Callable[[], LoopLag | None] = lambda: None
@@ -109,6 +111,7 @@ class Backend:
         help: a description of the backend, for `path-help`.
         unauthenticated: paths that need no token for any operation.
         root: paths that need `sudo`.
+        host_family: the context's; the form of documentation follows it.
         seal_wrap_storage, local_storage: storage prefixes.
     """
 
@@ -135,6 +138,7 @@ class Backend:
         self.help = help_text
         self.unauthenticated = tuple(unauthenticated)
         self.root = tuple(root)
+        self.host_family = context.host_family
         self.seal_wrap_storage = tuple(seal_wrap_storage)
         self.local_storage = tuple(local_storage)
         self._routes = tuple(_Route.of(path) for path in self.paths)

@@ -127,7 +127,7 @@ TYPE_INFO: Mapping[FieldType, TypeInfo] = {
 
 
 class HostFamily(Enum):
-    """A family of servers whose own method knows a parameter; documentation only."""
+    """A family of servers; only documentation depends on it, never what a method does."""
 
     VAULT = "Vault"
     OPENBAO = "OpenBao"
@@ -178,6 +178,8 @@ class Field:
         query: taken from the query in GET, LIST and DELETE; documentation only.
         allowed_values: documentation only.
         display_name, display_value, display_group: hints to user interfaces.
+        display_edit_type: the kind of input that user interfaces show, in their words
+            ("json"), where they have none for the type.
         hosts: the families whose own method has it; documentation only.
     """
 
@@ -193,6 +195,7 @@ class Field:
     display_name: str = ""
     display_value: object = None
     display_group: str = ""
+    display_edit_type: str = ""
     hosts: frozenset[HostFamily] = BOTH_HOSTS
     # Looked up once: an Enum hashes in Python, and login reads its fields at every request.
     _info: TypeInfo = field(init=False, repr=False, compare=False)

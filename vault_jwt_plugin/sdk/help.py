@@ -15,7 +15,7 @@ from vault_jwt_plugin.sdk.request import Request, Response
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vault_jwt_plugin.sdk.fields import Field
+    from vault_jwt_plugin.sdk.fields import Field, HostFamily
     from vault_jwt_plugin.sdk.path import Path
 
 _PATHS_INTRO = """\
@@ -34,6 +34,7 @@ class Documented(Protocol):
     paths: tuple[Path, ...]
     unauthenticated: tuple[str, ...]
     root: tuple[str, ...]
+    host_family: HostFamily | None
 
 
 def root_help(backend: Documented, request: Request) -> Response:
@@ -87,6 +88,7 @@ def _response(text: str, backend: Documented, paths: Sequence[Path], request: Re
             prefix=prefix if isinstance(prefix, str) else "",
             unauthenticated=backend.unauthenticated,
             root=backend.root,
+            family=backend.host_family,
         )
     except Exception:
         # A broken document would fail the host's OpenAPI for every mount.

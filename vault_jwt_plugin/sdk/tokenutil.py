@@ -181,7 +181,7 @@ class TokenParams:
     )
     token_strictly_bind_ip: bool = _token(
         FieldType.BOOL,
-        "Strictly Bind Generated Tokens to the Client's Address",
+        "Strictly bind to the source IP address",
         "Bind the token to the address that logged in.",
         hosts=OPENBAO_ONLY,
     )

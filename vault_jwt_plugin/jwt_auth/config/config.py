@@ -106,6 +106,7 @@ class Config:
         "List of objects with 'jwks_url' and 'jwks_ca_pem', for several key sets. Tokens must "
         "name their key (kid) then, and 'bound_issuer' can't be set.",
         hosts=VAULT_ONLY,
+        display_edit_type="json",
     )
     jwt_validation_pubkeys: tuple[str, ...] | None = parameter(
         FieldType.COMMA_STRINGS,

@@ -178,6 +178,9 @@ class OIDCPaths:
     async def refuse(self, _request: Request, _data: FieldData) -> Response | None:
         """Refuse a step of a login that was never started.
 
+        Differs from Vault, Differs from OpenBao: there the callback looks for the state first,
+        and a posted one answers 405 unless `oidc_response_mode` is `form_post`.
+
         Raises:
             UserError: Always, unless storage failed.
             InternalError: Storage failed, or what is stored can't be understood.
