@@ -16,7 +16,6 @@ COMPOSED = {
     'claim "iss" is not the configured bound_issuer',
     "expected an object, got …",
     "login",
-    "oidc/auth_url",
 }
 """Messages that the source puts together of short pieces; paths of a request."""
 

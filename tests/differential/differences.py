@@ -309,6 +309,13 @@ _HOSTILE: tuple[Difference, ...] = (
 
 DIFFERENCES: tuple[Difference, ...] = (
     *_HOSTILE,
+    Difference(
+        case="oidc-callback-post",
+        step=1,
+        values={"status": (405, 400)},
+        topic="A POST of `oidc/callback` without an OIDC client",
+        reason="Says that OIDC logins are not configured; the builtin method says nothing.",
+    ),
     *(
         Difference(
             case=f"{what}-unknown-parameter",

@@ -14,6 +14,7 @@ from tests.differential import (
     cases_hostile,
     cases_login,
     cases_numbers,
+    cases_oidc,
     cases_role,
 )
 from tests.differential.differences import (
@@ -36,6 +37,7 @@ PARTS = (
     cases_numbers,
     cases_hostile,
     cases_cel,
+    cases_oidc,
 )
 CASES = {case.name: case for part in PARTS for case in part.CASES}
 

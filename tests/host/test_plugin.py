@@ -16,6 +16,7 @@ from vault_jwt_plugin.pb import backend_pb2 as pb
 from vault_jwt_plugin.pb import logical_pb2, multiplexing_pb2
 from vault_jwt_plugin.sdk import (
     Backend,
+    HostFamily,
     InternalError,
     Path,
     ReadOnlyError,
@@ -52,6 +53,28 @@ def test_life_of_a_mount():
             await host.call("/pb.Backend/Type")
         assert caught.value.code is rpc.StatusCode.UNKNOWN
         assert caught.value.message == "no backend instance found"
+
+    run(go)
+
+
+@pytest.mark.parametrize(
+    ("variables", "family"),
+    [
+        ({}, HostFamily.VAULT),
+        ({"VAULT_VERSION": "1.21.0"}, HostFamily.VAULT),
+        ({"VAULT_VERSION": "2.7.2", "BAO_VERSION": "2.7.2"}, HostFamily.OPENBAO),
+    ],
+)
+def test_a_backend_knows_the_hosts_family(monkeypatch, variables, family):
+    for name in ("VAULT_VERSION", "BAO_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    async def go():
+        host = Host(ToyBackend)
+        assert await host.setup() == ""
+        assert host.backends[0].context.host_family is family
 
     run(go)
 
