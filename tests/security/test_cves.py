@@ -36,6 +36,8 @@ from tests.security.issuing import (
 )
 from vault_jwt_plugin.host.response import ResponseError, reply
 from vault_jwt_plugin.jwt_auth.config.config import CONFIG_FIELDS
+from vault_jwt_plugin.jwt_auth.paths.oidc import NOT_CONFIGURED, NOT_SUPPORTED
+from vault_jwt_plugin.jwt_auth.paths.oidc import UNAUTHENTICATED as OIDC_PATHS
 from vault_jwt_plugin.jwt_auth.role.role import ROLE_FIELDS
 from vault_jwt_plugin.pb import backend_pb2
 from vault_jwt_plugin.sdk import (
@@ -47,7 +49,8 @@ from vault_jwt_plugin.sdk import (
     Operation,
     RawResponse,
     Response,
-    UnsupportedPath,
+    StorageEntry,
+    UnsupportedOperation,
     UserError,
 )
 
@@ -70,7 +73,7 @@ def test_every_path_that_needs_no_token_is_tried_here():
         async with Mounted() as mounted:
             return set(mounted.backend.unauthenticated)
 
-    assert asyncio.run(run()) == {path.login for path in PATHS}
+    assert asyncio.run(run()) == {path.login for path in PATHS} | set(OIDC_PATHS)
 
 
 # CVE-2024-5798: an `aud` of one string was ignored if the role binds none.
@@ -154,14 +157,34 @@ def test_j_370_an_empty_user_claim(path):
 # CVE-2026-33757: a callback issued tokens without consent. CVE-2026-33758: it showed raw HTML.
 
 
-@pytest.mark.parametrize("path", ["oidc/callback", "oidc/poll", "oidc/auth_url"])
+@pytest.mark.parametrize("has_client", [False, True], ids=["no client", "client"])
+@pytest.mark.parametrize("path", OIDC_PATHS)
 @pytest.mark.parametrize("operation", [Operation.READ, Operation.UPDATE], ids=str)
-def test_cve_2026_33757_and_33758_no_path_of_the_browser_flow_answers(path, operation):
+def test_cve_2026_33757_and_33758_no_path_of_the_browser_flow_issues(operation, path, has_client):
+    sent = {"state": "x", "code": "c", "id_token": jwt(), "error_description": "<script>"}
+
     async def run() -> None:
         async with Mounted() as mounted:
-            await mounted.configure()
-            with pytest.raises(UnsupportedPath):
-                await mounted.ask(operation, path, {"state": "x", "error_description": "<script>"})
+            if has_client:
+                client = {"oidc_client_id": "me", "oidc_client_secret": "x"}
+                stored = {"oidc_discovery_url": "https://issuer.example", **client}
+                entry = StorageEntry(key="config", value=json.dumps(stored).encode())
+                await mounted.storage.put(entry)
+            else:
+                await mounted.configure()
+            if operation is Operation.READ and path != "oidc/callback":
+                with pytest.raises(UnsupportedOperation):
+                    await mounted.ask(operation, path, sent)
+            elif has_client and path == "oidc/auth_url":
+                answer = await mounted.ask(operation, path, sent)
+                assert (answer.auth, answer.data) == (None, None)
+                assert answer.raw.content_type == "application/json"
+                errors = [NOT_CONFIGURED, NOT_SUPPORTED]
+                assert json.loads(answer.raw.body) == {"errors": errors}
+            else:
+                with pytest.raises(UserError) as caught:
+                    await mounted.ask(operation, path, sent)
+                assert caught.value.message == (NOT_SUPPORTED if has_client else NOT_CONFIGURED)
 
     asyncio.run(run())
 
