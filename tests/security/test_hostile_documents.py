@@ -308,7 +308,7 @@ CLAIM_SETS = {
         for claim in ("exp", "nbf", "iat")
         for kind, value in {
             "text": str(NOW + 60),
-            "empty text": "",
+            "an empty string": "",
             "RFC 3339": "2038-01-19T03:14:07Z",
             "true": True,
             "list": [NOW + 60],

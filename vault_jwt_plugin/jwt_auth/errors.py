@@ -13,9 +13,6 @@ kinds, never a value of the token, of a key or of the role.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-
 from vault_jwt_plugin.sdk.errors import PermissionDenied, UserError
 
 
@@ -24,7 +21,7 @@ class LoginDenied(UserError):
 
     Attributes:
         claim: the claim that was looked at; None when it was none.
-        expected: what the check wants, in words ("text"); None when the code says it all.
+        expected: what the check wants, in words ("a string"); None when the code says it all.
         received: the kind of what came ("a number", "nothing"); never its value.
     """
 
@@ -96,20 +93,3 @@ def changed_meanwhile() -> LoginDenied:
         "changed_meanwhile",
         "the configuration or the role was changed again and again meanwhile; try again",
     )
-
-
-def kind_of(value: object) -> str:
-    """The JSON kind of a decoded value, as messages say it; never the value."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, str):
-        return "text" if value else "empty text"
-    if isinstance(value, int | Decimal):
-        return "a number"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, Mapping):
-        return "an object"
-    return "something else"

@@ -298,7 +298,7 @@ def test_a_stored_program_that_this_version_can_not_use_is_named():
         assert await denied(mounted, role="old") == (
             "cel_program_unusable",
             (
-                "CEL role \"old\" can't be used: 'format' is supported on a literal text with a "
+                "CEL role \"old\" can't be used: 'format' is supported on a literal string with a "
                 "literal list of values only, as in '%s@%s'.format([a, b])"
             ),
         )

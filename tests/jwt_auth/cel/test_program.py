@@ -445,7 +445,7 @@ def test_the_operation_and_the_time():
             "'x'",
             {"claims": "1"},
             "cel_variable",
-            'cel_program has a variable "claims", which is the name of what every program is given',
+            'cel_program has a variable "claims", a name that every program already has',
         ),
         (
             "'x'",
@@ -464,15 +464,25 @@ def test_the_operation_and_the_time():
             {},
             "cel_unsupported",
             (
-                "'format' is supported on a literal text with a literal list of values only, "
+                "'format' is supported on a literal string with a literal list of values only, "
                 "as in '%s@%s'.format([a, b])"
             ),
         ),
-        ("'%s'.format(claims.l)", {}, "cel_unsupported", "'format' is supported on a literal text"),
+        (
+            "'%s'.format(claims.l)",
+            {},
+            "cel_unsupported",
+            "'format' is supported on a literal string",
+        ),
         ("'%s'.format([?claims[?'a']])", {}, "cel_unsupported", "'format' is supported on a "),
         ("'x'", {"v": "claims.t.format([])"}, "cel_unsupported", "'format' is supported on a "),
-        ("'%s'.format([])", {}, "cel_type", "'format' has fewer values than its text asks for"),
-        ("'%s'.format([1, 2])", {}, "cel_type", "'format' has more values than its text asks for"),
+        ("'%s'.format([])", {}, "cel_type", "'format' has fewer values than its string asks for"),
+        (
+            "'%s'.format([1, 2])",
+            {},
+            "cel_type",
+            "'format' has more values than its string asks for",
+        ),
         (
             "'%y'.format([1])",
             {},
@@ -490,8 +500,8 @@ def test_the_operation_and_the_time():
             {},
             "cel_unsupported",
             (
-                "'decode_json' is not supported on what map, filter, exists, all or another macro "
-                "gives a name to"
+                "'decode_json' is not supported on a variable of map, filter, exists, all or "
+                "another macro"
             ),
         ),
         ("claims.l.all(x, check_valid_email(x))", {}, "cel_unsupported", "'check_valid_email' is "),
@@ -551,10 +561,10 @@ def test_a_phrase_that_hosts_act_on_is_left_out():
         ("claims.secret + 1", "no such overload: _+_(string, int64)"),
         ("1 / 0", "division by zero"),
         ("1 % 0", "division by zero"),
-        ("[1][3]", "a position beyond the end of a list or text"),
+        ("[1][3]", "a position beyond the end of a list or string"),
         ("9223372036854775807 + 1", "a number, time or duration out of range"),
-        ("timestamp(claims.secret)", "a text that is no timestamp"),
-        ("duration(claims.secret)", "a text that is no duration"),
+        ("timestamp(claims.secret)", "a string that is not a timestamp"),
+        ("duration(claims.secret)", "a string that is not a duration"),
         ("int(claims.secret)", "a value that can't be converted"),
         ("'x'.matches(claims.bad)", "an invalid regular expression"),
         ("optional.none().value()", "the value of an optional that has none"),
@@ -562,18 +572,21 @@ def test_a_phrase_that_hosts_act_on_is_left_out():
         ("'%d'.format([claims.secret])", "%d was given no number"),
         ("'%s'.format([claims])", "%s was given a map, or a list that holds a list or a map"),
         ("lists.range(5000)", "a list would be longer than 1000 elements"),
-        ("decode_json(claims.n)", "a function was called on a value that it has no form for"),
-        ("encode_json({1: 2})", "a function was called on a value that it has no form for"),
-        ("base64.decode(claims.secret + '!')", "a text that is no base64"),
-        ("claims.secret.substring(50)", "a position beyond the end of a list or text"),
-        ("claims.secret.charAt(50)", "a position beyond the end of a list or text"),
-        ("[1, 2].slice(1, 9)", "a position beyond the end of a list or text"),
+        (
+            "decode_json(claims.n)",
+            "a function was called on a value of a type that it does not take",
+        ),
+        ("encode_json({1: 2})", "a function was called on a value of a type that it does not take"),
+        ("base64.decode(claims.secret + '!')", "a string that is not base64"),
+        ("claims.secret.substring(50)", "a position beyond the end of a list or string"),
+        ("claims.secret.charAt(50)", "a position beyond the end of a list or string"),
+        ("[1, 2].slice(1, 9)", "a position beyond the end of a list or string"),
         ("claims.secret.member", "a member of a value that has no members"),
         ("claims.secret[0]", "an index into a value that has no elements"),
         ("dyn(pb.Auth{}).nope", "a field that the message does not have"),
         ("[1, dyn('a')].sort()", "a list of values that can't be sorted"),
         ("regex.extract('a', '(a)(b)')", "a regular expression with more than one group"),
-        ("string(b'\\xff')", "bytes that are no text"),
+        ("string(b'\\xff')", "bytes that are not UTF-8"),
         ("int(1e30)", "a number, time or duration out of range"),
         ("'%b'.format([dyn('x')])", "an evaluation error"),
         (
@@ -599,7 +612,7 @@ def test_a_text_that_is_no_unicode():
     )
     assert denied("pb.Auth{display_name: '%s'.format([b'\\xff'])}") == (
         "cel_auth",
-        'the program of CEL role "demo" made a pb.Auth with a text that is not Unicode',
+        'the program of CEL role "demo" made a pb.Auth with a string that is not Unicode',
     )
     for function in ("check_valid_email(v)", "decode_json(v)", "encode_json({'a': v})"):
         code, _ = denied(
@@ -642,7 +655,7 @@ def test_claims_up_to_the_bounds(claims):
             {"l": [[[]] * 5, ["x"] * (MAX_ITEMS + 1)]},
             "a list or an object of more than 1000 elements",
         ),
-        ({"t": "x" * (MAX_TEXT_CHARS + 1)}, "a text of more than 16384 characters"),
+        ({"t": "x" * (MAX_TEXT_CHARS + 1)}, "a string of more than 16384 characters"),
         ({f"c{n}": "x" * 14_000 for n in range(5)}, "more than 65536 characters in all"),
         ({"o": {"x" * 10_000 + str(n): 1 for n in range(7)}}, "more than 65536 characters in all"),
         ({"n": 10**309}, "a number beyond a double's range"),
@@ -687,7 +700,7 @@ def test_what_could_grow_is_bounded(expression):
     claims = {"csv": "," * 15_000, "l": list(range(100))}
     code, text = denied(expression, claims)
     assert code == "cel_evaluation"
-    assert text.endswith(("elements", "a text would be too long"))
+    assert text.endswith(("elements", "a string would be too long"))
 
 
 def test_the_largest_claims_take_no_more_than_their_time():

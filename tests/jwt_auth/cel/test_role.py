@@ -131,7 +131,7 @@ def test_programs_as_callers_write_them(members, expression, variables):
         (
             {"expression": True},
             "cel_program",
-            "cel_program.expression must be a string, is true or false",
+            "cel_program.expression must be a string, is a boolean",
         ),
         (
             {"expression": ["a"]},
@@ -141,7 +141,7 @@ def test_programs_as_callers_write_them(members, expression, variables):
         (
             {"expression": "e", "variables": "x"},
             "cel_program",
-            "cel_program.variables must be a list of objects, is text",
+            "cel_program.variables must be a list of objects, is a string",
         ),
         (
             {"expression": "e", "variables": {"name": "a"}},
@@ -151,7 +151,7 @@ def test_programs_as_callers_write_them(members, expression, variables):
         (
             {"expression": "e", "variables": [{"name": "a"}, "x"]},
             "cel_program",
-            "cel_program.variables[1] must be an object, is text",
+            "cel_program.variables[1] must be an object, is a string",
         ),
         (
             {"expression": "e", "variables": [{"name": {}}]},
@@ -161,7 +161,7 @@ def test_programs_as_callers_write_them(members, expression, variables):
         (
             {"expression": "e", "variables": [{"name": "a", "expression": False}]},
             "cel_program",
-            "cel_program.variables[0].expression must be a string, is true or false",
+            "cel_program.variables[0].expression must be a string, is a boolean",
         ),
         (
             {"expression": "e", "variables": [{}] * (MAX_VARIABLES + 1)},

@@ -154,12 +154,12 @@ def test_matching(bound, value, expected, glob):
             "s3cret",
             {"c": "t0ken"},
             'claim "c" does not match any associated bound claim values',
-            "text",
+            "a string",
         ),
         (
             "s3cret",
             {"c": {"t0ken": 1}},
-            'claim "c" must be text, a number, true or false, or a list of these, is an object',
+            'claim "c" must be a string, a number, a boolean, or a list of these, is an object',
             "an object",
         ),
         (

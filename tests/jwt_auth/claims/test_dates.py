@@ -162,10 +162,10 @@ def test_dates_are_cut_to_seconds(value, date):
 @pytest.mark.parametrize(
     ("value", "received"),
     [
-        ("1700000000", "text"),
-        ("", "empty text"),
-        (True, "true or false"),
-        (False, "true or false"),
+        ("1700000000", "a string"),
+        ("", "an empty string"),
+        (True, "a boolean"),
+        (False, "a boolean"),
         ([T], "a list"),
         ({}, "an object"),
     ],

@@ -15,7 +15,7 @@ from vault_jwt_plugin.sdk import Alias
 KINDS = [
     (1, "a number"),
     (Decimal("1.5"), "a number"),
-    (True, "true or false"),
+    (True, "a boolean"),
     ({}, "an object"),
 ]
 
@@ -33,8 +33,11 @@ def test_alias_names_go_through_byte_for_byte(name):
         ({}, "user_claim_missing", "is missing"),
         ({"u": None}, "user_claim_missing", "is missing"),
         ({"u": ""}, "user_claim_empty", "must not be empty"),
-        ({"u": ["x"]}, "user_claim_type", "must be text, is a list"),
-        *(({"u": value}, "user_claim_type", f"must be text, is {kind}") for value, kind in KINDS),
+        ({"u": ["x"]}, "user_claim_type", "must be a string, is a list"),
+        *(
+            ({"u": value}, "user_claim_type", f"must be a string, is {kind}")
+            for value, kind in KINDS
+        ),
     ],
     ids=str,
 )
@@ -72,7 +75,7 @@ def test_mapped_claims_of_another_kind(value, kind):
         mapped_metadata(verified({"a": value}), mappings(a="x"), "demo")
     assert (denied.value.code, denied.value.message) == (
         "mapped_claim_type",
-        f'claim "a" (one of claim_mappings) must be text, is {kind}',
+        f'claim "a" (one of claim_mappings) must be a string, is {kind}',
     )
 
 
@@ -103,14 +106,18 @@ def test_no_groups_claim_no_groups():
         ({}, "groups_claim_missing", "is missing"),
         ({"g": None}, "groups_claim_missing", "is missing"),
         *(
-            ({"g": value}, "groups_claim_type", f"must be a list of text, or text, is {kind}")
+            (
+                {"g": value},
+                "groups_claim_type",
+                f"must be a list of strings, or a string, is {kind}",
+            )
             for value, kind in KINDS
         ),
         *(
-            ({"g": ["a", value]}, "groups_claim_type", f"must be a list of text, holds {kind}")
+            ({"g": ["a", value]}, "groups_claim_type", f"must be a list of strings, holds {kind}")
             for value, kind in KINDS
         ),
-        ({"g": [None]}, "groups_claim_type", "must be a list of text, holds null"),
+        ({"g": [None]}, "groups_claim_type", "must be a list of strings, holds null"),
     ],
     ids=str,
 )

@@ -136,8 +136,8 @@ def test_critical_extensions(issuer, how, tolerated, code):
         assert bool(server.requests) == (not code)
         if code == "tls_critical_extension":
             assert message == (
-                f'can\'t use "{server.url()}": a certificate of its has the critical extension '
-                f"{OID}, which is not one of unsupported_critical_cert_extensions"
+                f"can't use \"{server.url()}\": one of the server's certificates has the critical "
+                f"extension {OID}, which is not one of unsupported_critical_cert_extensions"
             )
 
 
@@ -272,7 +272,10 @@ def test_a_certificate_whose_extensions_can_not_be_read_is_refused():
         with pytest.raises(PeerRefusedError) as caught:
             check_extensions([certificate], KNOWN_EXTENSIONS)
         assert caught.value.code == "tls_critical_extension"
-        assert caught.value.problem == "the extensions of a certificate of its can't be read"
+        assert (
+            caught.value.problem
+            == "the extensions of one of the server's certificates can't be read"
+        )
 
 
 def test_extensions_that_are_not_critical_are_nobodys_business():

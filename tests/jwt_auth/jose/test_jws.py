@@ -116,22 +116,22 @@ SUPPORTED = "RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512, EdDS
             {"alg": ["RS256"]},
             "header_alg",
             (
-                "the token can't be verified: the algorithm in its header (alg) must be text, is "
-                f"a list; supported: {SUPPORTED}"
+                "the token can't be verified: the algorithm in its header (alg) must be a string, "
+                f"is a list; supported: {SUPPORTED}"
             ),
         ),
         (
             {},
             "header_alg",
             (
-                "the token can't be verified: the algorithm in its header (alg) must be text, is "
-                f"missing; supported: {SUPPORTED}"
+                "the token can't be verified: the algorithm in its header (alg) must be a string, "
+                f"is missing; supported: {SUPPORTED}"
             ),
         ),
         (
             {"alg": "RS256", "kid": 1},
             "header_kid",
-            "the key id in the token's header (kid) must be text, is a number",
+            "the key id in the token's header (kid) must be a string, is a number",
         ),
         (
             {"alg": "RS256", "crit": ["exp"], "exp": 1},
@@ -203,7 +203,7 @@ def test_headers_refused(header, code, message):
     assert (denied.value.code, denied.value.message) == (code, message)
 
 
-MALFORMED = "the token is malformed: its parts must be base64url text without padding"
+MALFORMED = "the token is malformed: its parts must be base64url without padding"
 NOT_THREE = "the token is malformed: it must have three parts (header.payload.signature)"
 H = b64url(b'{"alg":"RS256"}')
 
@@ -275,7 +275,7 @@ def test_empty_signature_is_parsed_and_never_verifies():
     ("payload", "message"),
     [
         (b"[]", "the token's claims must be a JSON object, are a list"),
-        (b'"x"', "the token's claims must be a JSON object, are text"),
+        (b'"x"', "the token's claims must be a JSON object, are a string"),
         (b"", "the token's claims can't be read: it is not JSON"),
         (b'{"sub":"a","sub":"b"}', "the token's claims can't be read: it holds a member twice"),
         (b"\xff", "the token's claims can't be read: it is not UTF-8"),
@@ -290,7 +290,7 @@ def test_claims_refused(payload, message):
 def test_claims_that_are_no_base64url():
     with pytest.raises(LoginDenied) as denied:
         decode_claims(b"A")
-    assert denied.value.message == ("the token's claims can't be read: they are not base64url text")
+    assert denied.value.message == ("the token's claims can't be read: they are not base64url")
 
 
 def test_headers_are_kept_only_while_small():

@@ -250,23 +250,23 @@ PRIVATE_PROBLEM = "it is a private key; give the public key, and replace this on
         (" \n", "it is empty"),
         (
             "rsa.pem",
-            "it is no PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file",
+            "it is not PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file",
         ),
         (
             ' {"kty":"RSA","n":"AQ","e":"AQAB"}',
-            "it is JSON, no PEM: convert the JWK, or give the URL of its set as jwks_url",
+            "it is JSON, not PEM: convert the JWK, or give the URL of its set as jwks_url",
         ),
         (
             RSA_PEM.replace("\n", "\\n"),
-            "it is no PEM: its line breaks are written as backslash and n",
+            "it is not PEM: its line breaks are written as backslash and n",
         ),
         (
             RSA_PEM.replace("END PUBLIC", "END PRIVATE"),
-            "it is no PEM: its BEGIN and END lines do not fit or are not lines of their own",
+            "it is not PEM: its BEGIN and END lines do not fit or are not lines of their own",
         ),
         (
             RSA_PEM.replace("\n", " "),
-            "it is no PEM: its BEGIN and END lines do not fit or are not lines of their own",
+            "it is not PEM: its BEGIN and END lines do not fit or are not lines of their own",
         ),
         (
             RSA_PEM + RSA_PEM,

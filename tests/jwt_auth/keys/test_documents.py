@@ -52,8 +52,8 @@ SLASH = "; they must be equal to the byte"
     ("document", "code", "problem"),
     [
         ([], "not_discovery", "its answer must be a JSON object, is a list"),
-        ({}, "issuer_mismatch", "its 'issuer' must be text, is missing"),
-        ({"issuer": 3}, "issuer_mismatch", "its 'issuer' must be text, is a number"),
+        ({}, "issuer_mismatch", "its 'issuer' must be a string, is missing"),
+        ({"issuer": 3}, "issuer_mismatch", "its 'issuer' must be a string, is a number"),
         (
             {"issuer": "https://a/"},
             "issuer_mismatch",
@@ -64,11 +64,11 @@ SLASH = "; they must be equal to the byte"
             "issuer_mismatch",
             f"it names another issuer than oidc_discovery_url{SLASH}",
         ),
-        ({"issuer": "https://a"}, "not_discovery", "its 'jwks_uri' must be text, is missing"),
+        ({"issuer": "https://a"}, "not_discovery", "its 'jwks_uri' must be a string, is missing"),
         (
             {"issuer": "https://a", "jwks_uri": None},
             "not_discovery",
-            "its 'jwks_uri' must be text, is null",
+            "its 'jwks_uri' must be a string, is null",
         ),
         (
             {"issuer": "https://a", "jwks_uri": "file:///etc/passwd"},
@@ -78,7 +78,7 @@ SLASH = "; they must be equal to the byte"
         (
             {"issuer": "https://a", "jwks_uri": "http://a/keys"},
             "bad_url",
-            "its 'jwks_uri' is http, though it is https itself",
+            "its 'jwks_uri' is an http URL, but its own URL is https",
         ),
     ],
     ids=str,
@@ -127,7 +127,7 @@ def test_no_key_set(document, problem):
         asyncio.run(fetch_key_set(FakeFetcher({"https://k": document}), "https://k", trust=Trust()))
     assert (refused.value.code, refused.value.message) == (
         "not_a_key_set",
-        f'can\'t use "https://k": its answer is no key set: {problem}',
+        f'can\'t use "https://k": its answer is not a key set: {problem}',
     )
 
 

@@ -142,8 +142,12 @@ def test_an_ipv6_address(folder):
     ("documents", "code", "problem"),
     [
         ({DISCOVERY: []}, "not_discovery", "its answer must be a JSON object, is a list"),
-        ({DISCOVERY: {}}, "not_discovery", "its 'jwks_uri' must be text, is missing"),
-        ({DISCOVERY: {"jwks_uri": 1}}, "not_discovery", "its 'jwks_uri' must be text, is a number"),
+        ({DISCOVERY: {}}, "not_discovery", "its 'jwks_uri' must be a string, is missing"),
+        (
+            {DISCOVERY: {"jwks_uri": 1}},
+            "not_discovery",
+            "its 'jwks_uri' must be a string, is a number",
+        ),
         (
             {DISCOVERY: {"jwks_uri": "http://10.96.0.1:443/keys"}},
             "bad_url",
@@ -157,7 +161,7 @@ def test_an_ipv6_address(folder):
         (
             {DISCOVERY: {"jwks_uri": f"{API}/keys"}, f"{API}/keys": {}},
             "not_a_key_set",
-            "its answer is no key set: its member 'keys' must be a list, is missing",
+            "its answer is not a key set: its member 'keys' must be a list, is missing",
         ),
         ({}, "unreachable", "nobody listens there"),
     ],

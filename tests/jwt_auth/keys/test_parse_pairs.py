@@ -42,7 +42,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "hush",
         (
             "it must be a list of objects with the members 'jwks_url' and 'jwks_ca_pem', but "
-            "element 2 is text"
+            "element 2 is a string"
         ),
     ),
     "null": (
@@ -59,10 +59,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"JWKS_URL": "u", "jwks_url": None},
         "element 2 has no 'jwks_url'",
     ),
-    "number": ({"jwks_url": 7}, "'jwks_url' of element 2 must be text, is a number"),
+    "number": ({"jwks_url": 7}, "'jwks_url' of element 2 must be a string, is a number"),
     "list": (
         {"jwks_url": "u", "jwks_ca_pem": ["hush"]},
-        "'jwks_ca_pem' of element 2 must be text, is a list",
+        "'jwks_ca_pem' of element 2 must be a string, is a list",
     ),
 }
 

@@ -192,7 +192,7 @@ HOSTILE = [
     ("lone surrogate", token(GOOD) + "\ud800", "token_malformed"),
     ("full-width dots", token(GOOD).replace(".", "\uff0e"), "token_malformed"),
     # Headers.
-    ("header is text", b64url(b'"RS256"') + ".e30.AA", "header_invalid"),
+    ("header is a string", b64url(b'"RS256"') + ".e30.AA", "header_invalid"),
     ("header is null", b64url(b"null") + ".e30.AA", "header_invalid"),
     ("header alg twice", raw_token(b'{"alg":"none","alg":"RS256"}', b"{}"), "header_invalid"),
     ("header in UTF-16", raw_token('{"alg":"RS256"}'.encode("utf-16"), b"{}"), "header_invalid"),
@@ -223,7 +223,7 @@ HOSTILE = [
     ("compressed, unnamed", token(zlib.compress(json.dumps(GOOD).encode())), "claims_invalid"),
     ("empty payload", token(b""), "claims_invalid"),
     ("payload is a list", payload("[]"), "claims_invalid"),
-    ("payload is text", payload('"me"'), "claims_invalid"),
+    ("payload is a string", payload('"me"'), "claims_invalid"),
     ("payload is a number", payload("1"), "claims_invalid"),
     ("nested token", token(token(GOOD).encode(), header={"cty": "JWT"}), "claims_invalid"),
     ("sub twice", members('"sub":"root"'), "claims_invalid"),

@@ -165,7 +165,7 @@ def test_the_first_check_that_fails_decides(first):
         ({**CLAIMS, "aud": 5}, {"bound_audiences": None}, "claim_type"),
         ({**CLAIMS, "aud": ["x", "other"]}, {}, None),
     ],
-    ids=["bound none", "empty text", "list of empty", "[]", "absent", "missing", "5", "list"],
+    ids=["bound none", "an empty string", "list of empty", "[]", "absent", "missing", "5", "list"],
 )
 def test_audiences_of_every_shape(claims, role, code):
     """CVE-2024-5798."""

@@ -248,7 +248,7 @@ REFUSED: list[Any] = [
         {"jwks_pairs": ["hush"], "jwt_supported_algs": "none"},
         (
             "invalid jwks_pairs: it must be a list of objects with the members 'jwks_url' and "
-            "'jwks_ca_pem', but element 1 is text"
+            "'jwks_ca_pem', but element 1 is a string"
         ),
     ),
     (STATIC | {"jwt_supported_algs": "RS256,none"}, 'unsupported signing algorithm "none"'),
@@ -304,7 +304,7 @@ async def write_over(mounted, before, sent):
         assert mounted.storage.entries == kept
 
 
-NO_BEGIN = "it is no PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file"
+NO_BEGIN = "it is not PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file"
 
 
 @pytest.mark.parametrize(
@@ -720,7 +720,7 @@ def test_tokens_log_in_with_keys_of_every_pair():
     [
         (
             b'{"jwks_pairs":[{"jwks_url":1}]}',
-            "invalid jwks_pairs: 'jwks_url' of element 1 must be text, is a number",
+            "invalid jwks_pairs: 'jwks_url' of element 1 must be a string, is a number",
         ),
         (b'{"jwks_pairs":[null]}', "element 1 is null"),
     ],

@@ -248,7 +248,10 @@ def test_storage_failure_is_a_fault_and_the_next_login_works():
     [
         (b"nonsense", "not JSON at character 0: Expecting value"),
         # Not the value: it is for whoever wrote it, and not for who logs in.
-        (b'{"token_bound_cidrs":["nowhere"]}', "'token_bound_cidrs' holds what is no address"),
+        (
+            b'{"token_bound_cidrs":["nowhere"]}',
+            "'token_bound_cidrs' holds something that is not an address",
+        ),
         (b'{"token_policies_template_claims":true,"token_policies":["{{"]}', "policy 1"),
     ],
     ids=["json", "cidr", "template"],

@@ -240,7 +240,7 @@ REFUSED: list[Any] = [
         (
             "invalid 'bound_claims': with 'bound_claims_type' of 'glob', the value of "
             '"a" must be '
-            "a string or a list of strings, got a list that holds true or false"
+            "a string or a list of strings, got a list that holds a boolean"
         ),
     ),
     (

@@ -309,18 +309,18 @@ BAD = [
         CALLING + "its answer is compressed in a way not asked for",
     ),
     (Answer(body=[]), "provider_answer", ANSWER + "it must be an object, is a list"),
-    (Answer(body="a"), "provider_answer", ANSWER + "it must be an object, is text"),
+    (Answer(body="a"), "provider_answer", ANSWER + "it must be an object, is a string"),
     (Answer(body=None), "provider_answer", ANSWER + "it must be an object, is null"),
     (Answer(body={}), "provider_answer", ANSWER + "the groups must be a list, are null"),
     (
         Answer(body={"value": "a"}),
         "provider_answer",
-        ANSWER + "the groups must be a list, are text",
+        ANSWER + "the groups must be a list, are a string",
     ),
     (
         Answer(body={"value": ["a", 5]}),
         "provider_answer",
-        ANSWER + "a group must be text, is a number",
+        ANSWER + "a group must be a string, is a number",
     ),
 ]
 

@@ -73,27 +73,27 @@ NUMBER = [("gsuite", "groups_recurse_max_depth"), ("okta", "groups_cap")]
 
 WRONG = [
     *(
-        (provider, name, value, f"'{name}' must be true or false, is {kind}")
+        (provider, name, value, f"'{name}' must be a boolean, is {kind}")
         for provider, name in [*FLAG, ("okta", "fetch_groups")]
         for value, kind in [
-            ("true", "text"),
-            ("", "empty text"),
+            ("true", "a string"),
+            ("", "an empty string"),
             (1, "another number"),
             ([True], "a list"),
             ({}, "an object"),
         ]
     ),
     *(
-        (provider, name, value, f"'{name}' must be text, is {kind}")
+        (provider, name, value, f"'{name}' must be a string, is {kind}")
         for provider, name in TEXT
-        for value, kind in [(True, "true or false"), (["x"], "a list"), ({}, "an object")]
+        for value, kind in [(True, "a boolean"), (["x"], "a list"), ({}, "an object")]
     ),
     *(
         (provider, name, value, f"'{name}' must be a whole number, is {kind}")
         for provider, name in NUMBER
         for value, kind in [
-            ("5", "text"),
-            (True, "true or false"),
+            ("5", "a string"),
+            (True, "a boolean"),
             (Decimal("5.0"), "another number"),
             (2**63, "another number"),
             ([], "a list"),
@@ -244,11 +244,11 @@ def test_a_failed_call_says_why_and_not_where():
     ("value", "problem"),
     [
         (None, "the groups must be a list, are null"),
-        ("a", "the groups must be a list, are text"),
+        ("a", "the groups must be a list, are a string"),
         ({"a": 1}, "the groups must be a list, are an object"),
-        (["a", 1], "a group must be text, is a number"),
-        (["a", None], "a group must be text, is null"),
-        ([["a"]], "a group must be text, is a list"),
+        (["a", 1], "a group must be a string, is a number"),
+        (["a", None], "a group must be a string, is null"),
+        ([["a"]], "a group must be a string, is a list"),
     ],
 )
 def test_lists_of_text(value, problem):

@@ -259,7 +259,7 @@ def test_the_user_that_is_asked_for(claims, user_claim, user):
     ("value", "found"),
     [
         (None, "missing"),
-        ("", "empty text"),
+        ("", "an empty string"),
         (5, "a number"),
         (["a"], "a list"),
         (".", "a step of a path"),
@@ -274,7 +274,7 @@ def test_users_that_can_not_be_asked_for(info, value, found):
         asyncio.run((provider.fetch_user_info if info else provider.fetch_groups)(wanted))
     assert caught.value.code == "provider_user_id"
     assert caught.value.message == (
-        f'gsuite: claim "sub" must be text that names the user, is {found}'
+        f'gsuite: claim "sub" must be a string that names the user, is {found}'
     )
 
 
@@ -361,17 +361,17 @@ BAD = [
 ]
 BAD_GROUPS = [
     ({"groups": {}}, "its 'groups' must be a list, is an object"),
-    ({"groups": "a"}, "its 'groups' must be a list, is text"),
-    ({"groups": ["a"]}, "a group must be an object, is text"),
-    ({"groups": [[]]}, "a group's 'email' must be text, is a list"),
-    ({"groups": [{"email": 5}]}, "a group's 'email' must be text, is a number"),
-    ({"nextPageToken": 5}, "its 'nextPageToken' must be text, is a number"),
-    ({"nextPageToken": ["a"]}, "its 'nextPageToken' must be text, is a list"),
+    ({"groups": "a"}, "its 'groups' must be a list, is a string"),
+    ({"groups": ["a"]}, "a group must be an object, is a string"),
+    ({"groups": [[]]}, "a group's 'email' must be a string, is a list"),
+    ({"groups": [{"email": 5}]}, "a group's 'email' must be a string, is a number"),
+    ({"nextPageToken": 5}, "its 'nextPageToken' must be a string, is a number"),
+    ({"nextPageToken": ["a"]}, "its 'nextPageToken' must be a string, is a list"),
 ]
 BAD_SCHEMAS = [
     ({"customSchemas": []}, "its 'customSchemas' must be an object, is a list"),
-    ({"customSchemas": "a"}, "its 'customSchemas' must be an object, is text"),
-    ({"customSchemas": {"Prefs": "a"}}, "a custom schema must be an object, is text"),
+    ({"customSchemas": "a"}, "its 'customSchemas' must be an object, is a string"),
+    ({"customSchemas": {"Prefs": "a"}}, "a custom schema must be an object, is a string"),
     ({"customSchemas": {"Prefs": ["a"]}}, "a custom schema must be an object, is a list"),
 ]
 
@@ -554,10 +554,13 @@ BAD_KEYS = [
     ("{}", NOT_THE_TYPE),
     (json.dumps(FILE | {"type": "external_account"}), NOT_THE_TYPE),
     (json.dumps(FILE | {"type": None}), NOT_THE_TYPE),
-    (json.dumps(without("client_email")), "its 'client_email' must be text, is missing"),
-    (json.dumps(FILE | {"client_email": ""}), "its 'client_email' must be text, is empty text"),
-    (json.dumps(without("private_key")), "its 'private_key' must be text, is missing"),
-    (json.dumps(FILE | {"private_key": 5}), "its 'private_key' must be text, is a number"),
+    (json.dumps(without("client_email")), "its 'client_email' must be a string, is missing"),
+    (
+        json.dumps(FILE | {"client_email": ""}),
+        "its 'client_email' must be a string, is an empty string",
+    ),
+    (json.dumps(without("private_key")), "its 'private_key' must be a string, is missing"),
+    (json.dumps(FILE | {"private_key": 5}), "its 'private_key' must be a string, is a number"),
     (
         json.dumps(FILE | {"private_key": "hush"}),
         NO_KEY,
@@ -570,7 +573,10 @@ BAD_KEYS = [
         json.dumps(FILE | {"private_key": pem(SMALL)}),
         NO_KEY,
     ),
-    (json.dumps(FILE | {"private_key_id": 5}), "its 'private_key_id' must be text, is a number"),
+    (
+        json.dumps(FILE | {"private_key_id": 5}),
+        "its 'private_key_id' must be a string, is a number",
+    ),
     (
         json.dumps(FILE | {"token_uri": "https://evil.example/token"}),
         "its 'token_uri' is not Google's; the key is not used there",
@@ -677,7 +683,7 @@ def test_files_of_the_environment(monkeypatch, tmp_path, place, file):
         ('{"type":"external_account"}', NOT_THE_TYPE),
         (
             '{"type":"authorized_user","client_id":"a","client_secret":"hush"}',
-            "its 'refresh_token' must be text, is missing",
+            "its 'refresh_token' must be a string, is missing",
         ),
     ],
 )

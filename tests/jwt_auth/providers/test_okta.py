@@ -323,14 +323,14 @@ def test_the_user_that_is_asked_for(claims, options, user):
     [
         ({}, {}, "sub", "missing"),
         ({"sub": None}, {}, "sub", "missing"),
-        ({"sub": ""}, {}, "sub", "empty text"),
+        ({"sub": ""}, {}, "sub", "an empty string"),
         ({"sub": 5}, {}, "sub", "a number"),
         ({"sub": ["a"]}, {}, "sub", "a list"),
         # It would be a step of the path: "/api/v1/users/../groups" are all groups there are.
         ({"sub": ".."}, {}, "sub", "a step of a path"),
         ({"sub": "."}, {}, "sub", "a step of a path"),
         ({"sub": "a"}, {"user_id_claim": "/a/b"}, "/a/b", "missing"),
-        ({"sub": "a", "uid": True}, {"user_id_claim": "uid"}, "uid", "true or false"),
+        ({"sub": "a", "uid": True}, {"user_id_claim": "uid"}, "uid", "a boolean"),
     ],
 )
 def test_users_that_can_not_be_asked_for(claims, options, name, found):
@@ -341,7 +341,7 @@ def test_users_that_can_not_be_asked_for(claims, options, name, found):
         asyncio.run(provider.fetch_groups(login(claims)))
     assert (caught.value.code, caught.value.claim) == ("provider_user_id", name)
     assert caught.value.message == (
-        f'okta: claim "{name}" must be text that names the user, is {found}'
+        f'okta: claim "{name}" must be a string that names the user, is {found}'
     )
 
 
@@ -381,17 +381,17 @@ BAD = [
     ),
     (Answer(body={}), "provider_answer", ANSWER + "it must be a list, is an object"),
     (Answer(body=None), "provider_answer", ANSWER + "it must be a list, is null"),
-    (Answer(body=["a"]), "provider_answer", ANSWER + "a group must be an object, is text"),
+    (Answer(body=["a"]), "provider_answer", ANSWER + "a group must be an object, is a string"),
     (Answer(body=[[]]), "provider_answer", ANSWER + "a group must be an object, is a list"),
     (
         Answer(body=[{"profile": {"name": 5}}]),
         "provider_answer",
-        ANSWER + "a group's 'profile.name' must be text, is a number",
+        ANSWER + "a group's 'profile.name' must be a string, is a number",
     ),
     (
         Answer(body=[{"profile": {"name": ["a"]}}]),
         "provider_answer",
-        ANSWER + "a group's 'profile.name' must be text, is a list",
+        ANSWER + "a group's 'profile.name' must be a string, is a list",
     ),
 ]
 

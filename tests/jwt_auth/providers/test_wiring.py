@@ -98,8 +98,8 @@ REFUSED = [
     (
         {"provider": "azure", "fetch_groups": "true"},
         (
-            "error initializing \"azure\" provider_config: 'fetch_groups' must be true or false, "
-            "is text"
+            "error initializing \"azure\" provider_config: 'fetch_groups' must be a boolean, "
+            "is a string"
         ),
     ),
     (

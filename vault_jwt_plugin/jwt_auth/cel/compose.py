@@ -171,8 +171,8 @@ class _Composer:
         if not local.isdisjoint(_names(argument)):
             raise CELProgramError(
                 "cel_unsupported",
-                f"'{function}' is not supported on what map, filter, exists, all or another "
-                "macro gives a name to",
+                f"'{function}' is not supported on a variable of map, filter, exists, all or "
+                "another macro",
             )
         if function == "encode_json":
             held = Struct(HOLDER, (Entry(value=Ident("#j"), field=HOLDER_FIELD),))

@@ -48,7 +48,7 @@ def formatted(call: Call) -> Call:
     if template is None or not isinstance(values, ListOf) or values.optional_indices:
         raise CELProgramError(
             "cel_unsupported",
-            "'format' is supported on a literal text with a literal list of values only, "
+            "'format' is supported on a literal string with a literal list of values only, "
             "as in '%s@%s'.format([a, b])",
         )
     elements = list(values.elements)
@@ -66,7 +66,7 @@ def formatted(call: Call) -> Call:
                 "cel_type", f"'format' knows %s, %d, %f, %e, %b, %x, %X and %o, not %{verb or ''}"
             )
         if used == len(elements):
-            raise CELProgramError("cel_type", "'format' has fewer values than its text asks for")
+            raise CELProgramError("cel_type", "'format' has fewer values than its string asks for")
         if verb == "s":
             elements[used] = _text_or_list(elements[used])
         elif verb == "d":
@@ -74,7 +74,7 @@ def formatted(call: Call) -> Call:
         written.append("%s" if verb in "sd" else clause.group())
         used += 1
     if used < len(elements):
-        raise CELProgramError("cel_type", "'format' has more values than its text asks for")
+        raise CELProgramError("cel_type", "'format' has more values than its string asks for")
     written.append(template[end:])
     return replace(call, target=text("".join(written)), args=(ListOf(tuple(elements)),))
 

@@ -30,7 +30,7 @@ NESTED = "@nested"
 
 REFUSALS = {
     LONG_LIST: f"a list would be longer than {MAX_ITEMS} elements",
-    LONG_TEXT: "a text would be too long",
+    LONG_TEXT: "a string would be too long",
     NO_NUMBER: "%d was given no number",
     NESTED: "%s was given a map, or a list that holds a list or a map",
 }

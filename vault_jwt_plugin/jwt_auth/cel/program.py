@@ -84,8 +84,8 @@ class CELEngine:
         if hidden := names.intersection(VARIABLES):
             raise CELProgramError(
                 "cel_variable",
-                f"cel_program has a variable {quoted(min(hidden))}, which is the name of what "
-                "every program is given",
+                f"cel_program has a variable {quoted(min(hidden))}, a name that every "
+                "program already has",
             )
         if dotted := [name for name in names if "." in name]:
             raise CELProgramError(
@@ -267,8 +267,8 @@ class CompiledProgram:
             raise LoginDenied("cel_denied", f"CEL role {quoted(role)} denied the login")
         raise LoginDenied(
             "cel_result",
-            f"the program of CEL role {quoted(role)} gave neither pb.Auth nor false nor a text",
-            expected="pb.Auth, false or a text",
+            f"the program of CEL role {quoted(role)} gave neither pb.Auth nor false nor a string",
+            expected="pb.Auth, false or a string",
             received=kind.name(),
         )
 
@@ -308,7 +308,7 @@ class CompiledProgram:
             )
 
         if message is None:
-            raise refuse("with a text that is not Unicode")
+            raise refuse("with a string that is not Unicode")
         if not self.messages.has_issue_time(message):
             raise refuse("whose lease_options have no issue_time (issue_time: now)")
         try:

@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from vault_jwt_plugin.jwt_auth.cel.errors import CELProgramError
-from vault_jwt_plugin.jwt_auth.errors import kind_of
 from vault_jwt_plugin.jwt_auth.role.fields import (
     CLOCK_SKEW_LEEWAY,
     EXPIRATION_LEEWAY,
@@ -29,6 +28,7 @@ from vault_jwt_plugin.sdk import (
     parameter,
     parameters,
 )
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 STORAGE_PREFIX = "cel/role/"
 

@@ -48,7 +48,7 @@ class Plain:
         """
         if isinstance(value, str):
             if len(value) > MAX_TEXT_CHARS:
-                raise TooLargeError(f"a text of more than {MAX_TEXT_CHARS} characters")
+                raise TooLargeError(f"a string of more than {MAX_TEXT_CHARS} characters")
             self._count_chars(len(value))
             return value
         if value is None or isinstance(value, bool | float):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.sdk.coercion import kind_of
 from vault_jwt_plugin.sdk.text import quoted
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class BoundClaim:
                 "bound_claim_invalid",
                 f"the role's bound claim {quoted(name)} can match nothing: it is {self.invalid}",
                 claim=name,
-                expected="text, a number, true or false, or a list of these",
+                expected="a string, a number, a boolean, or a list of these",
                 received=self.invalid,
             )
         value = self.path.find(claims)
@@ -139,10 +140,10 @@ class BoundClaim:
         if isinstance(value, dict):
             raise LoginDenied(
                 "bound_claim_type",
-                f"claim {quoted(name)} must be text, a number, true or false, or a list of "
+                f"claim {quoted(name)} must be a string, a number, a boolean, or a list of "
                 "these, is an object",
                 claim=name,
-                expected="text, a number, true or false, or a list of these",
+                expected="a string, a number, a boolean, or a list of these",
                 received="an object",
             )
         if isinstance(value, list):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.sdk.coercion import kind_of
 from vault_jwt_plugin.sdk.request import Alias
 from vault_jwt_plugin.sdk.text import quoted
 
@@ -37,7 +38,7 @@ def alias_name(claims: VerifiedClaims, user_claim: ClaimPath) -> str:
             "user_claim_missing",
             f"claim {quoted(name)} (the role's user_claim) is missing",
             claim=name,
-            expected="text",
+            expected="a string",
             received="nothing",
         )
     if value == "":
@@ -45,8 +46,8 @@ def alias_name(claims: VerifiedClaims, user_claim: ClaimPath) -> str:
             "user_claim_empty",
             f"claim {quoted(name)} (the role's user_claim) must not be empty",
             claim=name,
-            expected="text",
-            received="empty text",
+            expected="a string",
+            received="an empty string",
         )
     raise _not_text("user_claim_type", name, "the role's user_claim", value)
 
@@ -94,17 +95,17 @@ def group_aliases(claims: VerifiedClaims, groups_claim: ClaimPath | None) -> tup
             "groups_claim_missing",
             f"claim {quoted(name)} (the role's groups_claim) is missing",
             claim=name,
-            expected="a list of text, or text",
+            expected="a list of strings, or a string",
             received="nothing",
         )
     groups = [value] if isinstance(value, str) else value
     if not isinstance(groups, list):
         raise LoginDenied(
             "groups_claim_type",
-            f"claim {quoted(name)} (the role's groups_claim) must be a list of text, or text, "
-            f"is {kind_of(value)}",
+            f"claim {quoted(name)} (the role's groups_claim) must be a list of strings, or a "
+            f"string, is {kind_of(value)}",
             claim=name,
-            expected="a list of text, or text",
+            expected="a list of strings, or a string",
             received=kind_of(value),
         )
     aliases = []
@@ -112,10 +113,10 @@ def group_aliases(claims: VerifiedClaims, groups_claim: ClaimPath | None) -> tup
         if not isinstance(group, str):
             raise LoginDenied(
                 "groups_claim_type",
-                f"claim {quoted(name)} (the role's groups_claim) must be a list of text, holds "
+                f"claim {quoted(name)} (the role's groups_claim) must be a list of strings, holds "
                 f"{kind_of(group)}",
                 claim=name,
-                expected="a list of text",
+                expected="a list of strings",
                 received=kind_of(group),
             )
         if group:
@@ -126,8 +127,8 @@ def group_aliases(claims: VerifiedClaims, groups_claim: ClaimPath | None) -> tup
 def _not_text(code: str, name: str, meaning: str, value: Any) -> LoginDenied:
     return LoginDenied(
         code,
-        f"claim {quoted(name)} ({meaning}) must be text, is {kind_of(value)}",
+        f"claim {quoted(name)} ({meaning}) must be a string, is {kind_of(value)}",
         claim=name,
-        expected="text",
+        expected="a string",
         received=kind_of(value),
     )

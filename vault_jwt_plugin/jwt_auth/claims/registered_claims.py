@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,17 +53,19 @@ def check_registered_types(claims: VerifiedClaims) -> list[str] | None:
     for name in ("iss", "sub", "jti"):
         value = claims.get(name)
         if value is not None and not isinstance(value, str):
-            raise _wrong_type(name, "text", kind_of(value))
+            raise _wrong_type(name, "a string", kind_of(value))
     if "aud" not in claims:
         return None
     audience = claims["aud"]
     if isinstance(audience, str):
         return [audience]
     if not isinstance(audience, list):
-        raise _wrong_type("aud", "text or a list of text", kind_of(audience))
+        raise _wrong_type("aud", "a string or a list of strings", kind_of(audience))
     for each in audience:
         if not isinstance(each, str):
-            raise _wrong_type("aud", "text or a list of text", f"a list with {kind_of(each)}")
+            raise _wrong_type(
+                "aud", "a string or a list of strings", f"a list with {kind_of(each)}"
+            )
     return audience
 
 
@@ -103,7 +106,7 @@ def _mismatch(code: str, claims: VerifiedClaims, name: str, expected: str) -> Lo
         f'claim "{name}" is missing' if missing else f'claim "{name}" is not {expected}',
         claim=name,
         expected=expected,
-        received="nothing" if missing else "another text",
+        received="nothing" if missing else "another string",
     )
 
 

@@ -178,15 +178,16 @@ def check_extensions(chain: Iterable[bytes], tolerated: frozenset[str]) -> None:
         except unreadable:
             # What can't be read can't be tolerated.
             raise PeerRefusedError(
-                "tls_critical_extension", "the extensions of a certificate of its can't be read"
+                "tls_critical_extension",
+                "the extensions of one of the server's certificates can't be read",
             ) from None
         for extension in extensions:
             oid = extension.oid.dotted_string
             if extension.critical and oid not in tolerated:
                 raise PeerRefusedError(
                     "tls_critical_extension",
-                    f"a certificate of its has the critical extension {oid}, which is not one of "
-                    "unsupported_critical_cert_extensions",
+                    f"one of the server's certificates has the critical extension {oid}, "
+                    "which is not one of unsupported_critical_cert_extensions",
                 )
 
 

@@ -161,7 +161,9 @@ class Exchange:
             check_url(target)
         except (FetchError, ValueError):
             raise fetch_error(
-                "redirect_refused", url, "it redirects to something that is no http or https URL"
+                "redirect_refused",
+                url,
+                "it redirects to something that is not an http or https URL",
             ) from None
         if url.lower().startswith("https:") and not target.lower().startswith("https:"):
             raise fetch_error(
@@ -247,7 +249,7 @@ class Exchange:
             )
             for each in causes
         ):
-            reason = " (the answer broke off, or is no HTTP)"
+            reason = " (the answer broke off, or is not HTTP)"
         raise fetch_error(
             "unreachable", url, f"it can't be reached{through}{reason}; check address and port"
         ) from error

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vault_jwt_plugin.jwt_auth.errors import kind_of
 from vault_jwt_plugin.jwt_auth.jose.jws import decode_base64url
 from vault_jwt_plugin.jwt_auth.jose.keys import (
     MAX_RSA_BITS,
@@ -17,6 +16,7 @@ from vault_jwt_plugin.jwt_auth.jose.keys import (
     VerificationKey,
     from_public_key,
 )
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 MAX_KEYS = 256
 """Keys of one set that are used: a token without kid is checked against all of them."""
@@ -119,7 +119,7 @@ def _public_jwk(jwk: Any) -> dict[str, str]:
         raise UnusableKeyError("it holds a private key: whoever reads the set could sign")
     kid = jwk.get("kid")
     if not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_CHARS)):
-        raise UnusableKeyError(f"its key id (kid) must be text of at most {_MAX_KID_CHARS}")
+        raise UnusableKeyError(f"its key id (kid) must be a string of at most {_MAX_KID_CHARS}")
     public = {"kty": kty, **_members(jwk, kty)}
     if kid:
         public["kid"] = kid
@@ -138,7 +138,7 @@ def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
         value = jwk.get(name)
         if not isinstance(value, str) or not value:
             received = kind_of(value) if name in jwk else "missing"
-            raise UnusableKeyError(f"its member '{name}' must be text, is {received}")
+            raise UnusableKeyError(f"its member '{name}' must be a string, is {received}")
         members[name] = value
     curve = members.get("crv")
     if curve is not None and curve not in _USABLE_CURVES[kty]:
@@ -152,7 +152,7 @@ def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
                 raise ValueError
             decode_base64url(value.encode())
         except ValueError:
-            raise UnusableKeyError(f"its member '{name}' is no base64url or too long") from None
+            raise UnusableKeyError(f"its member '{name}' is not base64url or is too long") from None
     return members
 
 
@@ -164,4 +164,4 @@ def _public_key(kty: str, members: dict[str, str]) -> object:
         # The binding, not `import_key`, which warns of RSA keys below 2048 bits: ours to judge.
         return key_type.binding.import_public_key(members)
     except Exception:  # noqa: BLE001 - whatever a foreign key does to the library
-        raise UnusableKeyError(f"its members are no valid {kty} key") from None
+        raise UnusableKeyError(f"its members are not a valid {kty} key") from None

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NewType
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.sdk import jsonutil
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +130,7 @@ def parse(compact: str) -> UnverifiedToken:
     except ValueError:
         raise LoginDenied(
             "token_malformed",
-            "the token is malformed: its parts must be base64url text without padding",
+            "the token is malformed: its parts must be base64url without padding",
         ) from None
 
 
@@ -205,7 +206,7 @@ def _algorithm(header: Mapping[str, Any]) -> str:
     elif isinstance(alg, str):
         problem = "its algorithm is unknown"
     else:
-        problem = f"the algorithm in its header (alg) must be text, is {_kind(header, 'alg')}"
+        problem = f"the algorithm in its header (alg) must be a string, is {_kind(header, 'alg')}"
     raise LoginDenied(
         "header_alg",
         f"the token can't be verified: {problem}; supported: {', '.join(ALGORITHMS)}",
@@ -220,8 +221,8 @@ def _kid(header: Mapping[str, Any]) -> str | None:
         return kid or None
     raise LoginDenied(
         "header_kid",
-        f"the key id in the token's header (kid) must be text, is {kind_of(kid)}",
-        expected="text",
+        f"the key id in the token's header (kid) must be a string, is {kind_of(kid)}",
+        expected="a string",
         received=kind_of(kid),
     )
 
@@ -264,7 +265,7 @@ def decode_claims(encoded: bytes) -> VerifiedClaims:
         raise LoginDenied("claims_invalid", f"the token's claims can't be read: {error}") from None
     except ValueError:
         raise LoginDenied(
-            "claims_invalid", "the token's claims can't be read: they are not base64url text"
+            "claims_invalid", "the token's claims can't be read: they are not base64url"
         ) from None
     if not isinstance(claims, dict):
         raise LoginDenied(

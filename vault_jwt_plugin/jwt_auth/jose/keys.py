@@ -285,12 +285,12 @@ def _no_block(pem: str) -> str:
     if not pem.strip():
         return "it is empty"
     if "\\n" in pem and "\n" not in pem.strip():
-        return "it is no PEM: its line breaks are written as backslash and n"
+        return "it is not PEM: its line breaks are written as backslash and n"
     if "-----BEGIN " in pem:
-        return "it is no PEM: its BEGIN and END lines do not fit or are not lines of their own"
+        return "it is not PEM: its BEGIN and END lines do not fit or are not lines of their own"
     if pem.lstrip().startswith("{"):
-        return "it is JSON, no PEM: convert the JWK, or give the URL of its set as jwks_url"
-    return "it is no PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file"
+        return "it is JSON, not PEM: convert the JWK, or give the URL of its set as jwks_url"
+    return "it is not PEM: there is no '-----BEGIN' line; in a command, NAME=@FILE sends a file"
 
 
 def _public_key(der: bytes, label: str) -> object:

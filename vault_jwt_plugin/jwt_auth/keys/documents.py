@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.errors import FetchError, kind_of
+from vault_jwt_plugin.jwt_auth.errors import FetchError
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
     DEADLINE_S,
     DISCOVERY_MAX_BYTES,
@@ -15,6 +15,7 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
 )
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.jose.jwks import KeySet, NotAKeySetError, parse_key_set
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
@@ -77,7 +78,7 @@ async def read_key_set(document: Document, url: str) -> FetchedKeys:
         # In a thread: the first key loads joserfc, and a set may hold many keys.
         key_set = await asyncio.to_thread(parse_key_set, document.json)
     except NotAKeySetError as error:
-        raise fetch_error("not_a_key_set", url, f"its answer is no key set: {error}") from None
+        raise fetch_error("not_a_key_set", url, f"its answer is not a key set: {error}") from None
     return FetchedKeys(key_set=key_set, digest=document.digest, max_age_s=document.max_age_s)
 
 
@@ -152,7 +153,7 @@ def named_jwks_uri(members: dict[str, Any], url: str) -> str:
     jwks_uri = members.get("jwks_uri")
     if not isinstance(jwks_uri, str):
         received = kind_of(jwks_uri) if "jwks_uri" in members else "missing"
-        raise fetch_error("not_discovery", url, f"its 'jwks_uri' must be text, is {received}")
+        raise fetch_error("not_discovery", url, f"its 'jwks_uri' must be a string, is {received}")
     return jwks_uri
 
 
@@ -160,7 +161,7 @@ def _mismatch(members: dict[str, Any], issuer: str) -> str:
     named = members.get("issuer")
     if not isinstance(named, str):
         received = kind_of(named) if "issuer" in members else "missing"
-        return f"its 'issuer' must be text, is {received}"
+        return f"its 'issuer' must be a string, is {received}"
     if named.rstrip("/") == issuer.rstrip("/"):
         slash = "ends" if named.endswith("/") else "does not end"
         return (
@@ -179,4 +180,4 @@ def _check_jwks_uri(jwks_uri: str, url: str) -> None:
         ) from None
     # Differs from Vault, which fetches it: whoever can change answers over http chooses the keys.
     if url.lower().startswith("https:") and scheme != "https":
-        raise fetch_error("bad_url", url, "its 'jwks_uri' is http, though it is https itself")
+        raise fetch_error("bad_url", url, "its 'jwks_uri' is an http URL, but its own URL is https")

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.keys.jwks_url import JWKSURLKind
 from vault_jwt_plugin.sdk import UserError
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -77,7 +78,8 @@ def _member(pair: Mapping[str, Any], name: str, position: int) -> str:
         return ""
     if not isinstance(value, str):
         raise UserError(
-            f"invalid jwks_pairs: '{name}' of element {position} must be text, is {kind_of(value)}"
+            f"invalid jwks_pairs: '{name}' of element {position} must be a string, "
+            f"is {kind_of(value)}"
         )
     return value
 

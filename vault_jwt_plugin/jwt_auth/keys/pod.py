@@ -88,7 +88,7 @@ class Pod:
         except OSError as error:
             reason = (error.strerror or "it can't be opened").lower()
         except UnicodeDecodeError:
-            reason = "it is no text"
+            reason = "it is not UTF-8"
         raise _not_in_cluster(f"{what} can't be read from {path}: {reason}")
 
 

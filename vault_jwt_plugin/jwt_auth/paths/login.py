@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.errors import kind_of
 from vault_jwt_plugin.jwt_auth.login.flow import LoginFlow, RoleKind, leased_role
 from vault_jwt_plugin.jwt_auth.login.native import CHECKS, grant
 from vault_jwt_plugin.jwt_auth.role.fields import valid_name
@@ -25,6 +24,7 @@ from vault_jwt_plugin.sdk import (
     Response,
     quoted,
 )
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.cache import Cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.errors import kind_of
 from vault_jwt_plugin.jwt_auth.role.fields import LIST_FIELDS, NAME_FIELD
 from vault_jwt_plugin.jwt_auth.role.role import (
     BOUND_CLAIMS_TYPES,
@@ -36,6 +35,7 @@ from vault_jwt_plugin.sdk import (
     parse_token_fields,
     quoted,
 )
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.sdk import UserError, quoted
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,10 +66,10 @@ class ProviderLogin:
         found = "a step of a path" if value in (".", "..") else kind_of(value)
         raise LoginDenied(
             "provider_user_id",
-            f"{provider}: claim {quoted(name)} must be text that names the user, is "
+            f"{provider}: claim {quoted(name)} must be a string that names the user, is "
             f"{'missing' if value is None else found}",
             claim=name,
-            expected="text",
+            expected="a string",
             received="nothing" if value is None else kind_of(value),
         )
 

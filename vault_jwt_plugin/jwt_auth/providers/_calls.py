@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import FetchError, LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.fetcher import DEADLINE_S
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +119,7 @@ def text_list(provider: str, what: str, value: Any) -> list[str]:
         raise answer_invalid(provider, what, f"the groups must be a list, are {kind_of(value)}")
     for each in value:
         if not isinstance(each, str):
-            raise answer_invalid(provider, what, f"a group must be text, is {kind_of(each)}")
+            raise answer_invalid(provider, what, f"a group must be a string, is {kind_of(each)}")
     check_count(provider, len(value))
     return value
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.errors import kind_of
 from vault_jwt_plugin.jwt_auth.providers._settings import init_error
 from vault_jwt_plugin.sdk import jsonutil
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,7 @@ def _text(members: Mapping[str, Any], name: str, where: str, *, needed: bool = T
         return ""
     if not isinstance(value, str) or (needed and not value):
         received = kind_of(value) if name in members else "missing"
-        raise _unusable(where, f"its '{name}' must be text, is {received}")
+        raise _unusable(where, f"its '{name}' must be a string, is {received}")
     return value
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from vault_jwt_plugin.jwt_auth.errors import kind_of
 from vault_jwt_plugin.jwt_auth.providers._base import ProviderError
 from vault_jwt_plugin.sdk import quoted
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Settings:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str):
-            raise self._wrong(name, "text", value)
+            raise self._wrong(name, "a string", value)
         return value
 
     def flag(self, name: str) -> bool:
@@ -53,7 +53,7 @@ class Settings:
         if value is None:
             return False
         if not isinstance(value, bool):
-            raise self._wrong(name, "true or false", value)
+            raise self._wrong(name, "a boolean", value)
         return value
 
     def whole_number(self, name: str) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     Calls,
@@ -23,6 +23,7 @@ from vault_jwt_plugin.jwt_auth.providers._calls import (
     text_list,
 )
 from vault_jwt_plugin.sdk import quoted
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

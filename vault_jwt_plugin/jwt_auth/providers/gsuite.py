@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
@@ -21,6 +21,7 @@ from vault_jwt_plugin.jwt_auth.providers._calls import (
 )
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints, TokenSource
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsReader
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,7 +172,7 @@ class GSuite:
             if not token:
                 return groups
             if not isinstance(token, str):
-                raise self._invalid(f"its 'nextPageToken' must be text, is {kind_of(token)}")
+                raise self._invalid(f"its 'nextPageToken' must be a string, is {kind_of(token)}")
             query["pageToken"] = token
         raise LoginDenied(
             "provider_too_many_pages", f"gsuite: {_API} answers in more than {MAX_PAGES} pages"
@@ -186,7 +187,7 @@ class GSuite:
         for group in groups:
             email = group.get("email") if isinstance(group, dict) else group
             if email is not None and not isinstance(email, str):
-                raise self._invalid(f"a group's 'email' must be text, is {kind_of(email)}")
+                raise self._invalid(f"a group's 'email' must be a string, is {kind_of(email)}")
             if not isinstance(group, dict | None):
                 raise self._invalid(f"a group must be an object, is {kind_of(group)}")
             # Differs from Vault, which would go on with "": Google lists every group for it.

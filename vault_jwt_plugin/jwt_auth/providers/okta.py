@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied, kind_of
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
@@ -21,6 +21,7 @@ from vault_jwt_plugin.jwt_auth.providers._calls import (
 )
 from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.sdk import quoted
+from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
@@ -127,7 +128,9 @@ class Okta:
             # Like Go: a group without a name is passed over; one of another kind is an error.
             if name is not None and not isinstance(name, str):
                 raise answer_invalid(
-                    self.name, _API, f"a group's 'profile.name' must be text, is {kind_of(name)}"
+                    self.name,
+                    _API,
+                    f"a group's 'profile.name' must be a string, is {kind_of(name)}",
                 )
             if not isinstance(group, dict | None):
                 raise answer_invalid(

@@ -99,7 +99,9 @@ class PreparedRole:
             return cls.of(name, role)
         except CIDRError as error:
             # The error's text holds the value, which is not for whoever logs in.
-            raise StoredRoleError(name, "'token_bound_cidrs' holds what is no address") from error
+            raise StoredRoleError(
+                name, "'token_bound_cidrs' holds something that is not an address"
+            ) from error
         except UserError as error:
             raise StoredRoleError(name, error.message) from error
 

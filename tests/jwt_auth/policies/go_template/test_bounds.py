@@ -76,19 +76,19 @@ def _deep(depth):
             "{{ len (print .c .c) }}",
             "a" * 32768,
             "a" * 32769,
-            "character 9: print: a text grows beyond 65536 characters",
+            "character 9: print: a string grows beyond 65536 characters",
         ),
         (
             '{{ len (replace "a" .c .c) }}',
             "a" * 256,
             "a" * 257,
-            "character 9: replace: a text grows beyond 65536 characters",
+            "character 9: replace: a string grows beyond 65536 characters",
         ),
         (
             '{{ len (replace "é" .c .c) }}',
             "é" * 181,
             "é" * 182,
-            "character 9: replace: a text grows beyond 65536 characters",
+            "character 9: replace: a string grows beyond 65536 characters",
         ),
         (
             "{{ range .c }}{{ end }}",
@@ -131,13 +131,13 @@ def _deep(depth):
             "{{ len (print .c) }}",
             ["a"] * 32767,
             ["a"] * 32768,
-            "character 9: print: a text grows beyond 65536 characters",
+            "character 9: print: a string grows beyond 65536 characters",
         ),
         (
             "{{ len (print .c) }}",
             {f"{number:04d}": "a" for number in range(9361)},
             {f"{number:04d}": "a" for number in range(9362)},
-            "character 9: print: a text grows beyond 65536 characters",
+            "character 9: print: a string grows beyond 65536 characters",
         ),
     ],
     ids=[

@@ -176,7 +176,8 @@ class ExpressionParser:
             return self._call(token, arguments, piped=False)
         if arguments:
             raise self._fault(
-                token, "arguments are given to what is no function; methods can't be called"
+                token,
+                "arguments are given to something that is not a function; methods can't be called",
             )
         if token.kind is Kind.KEYWORD:
             raise self._fault(token, "nil alone is no value")

@@ -70,7 +70,7 @@ class Environment:
 class Kind(Enum):
     """What a parameter of a function takes."""
 
-    TEXT = "text"
+    TEXT = "a string"
     INTEGER = "an integer"
     ANY = "any value"
 
@@ -173,7 +173,7 @@ def _decode_base64(arguments: Sequence[Any], _environment: Environment) -> str:
     # Go skips line ends anywhere, and nothing else.
     text = arguments[0].replace("\r", "").replace("\n", "")
     if len(text) % 4 or _BASE64.fullmatch(text) is None:
-        raise EvaluationError("the text is not base64 with padding")
+        raise EvaluationError("the string is not base64 with padding")
     return from_bytes(base64.b64decode(text))
 
 
@@ -181,7 +181,7 @@ def _decode_hex(arguments: Sequence[Any], _environment: Environment) -> str:
     try:
         return from_bytes(binascii.unhexlify(arguments[0]))
     except ValueError:
-        raise EvaluationError("the text is not hexadecimal") from None
+        raise EvaluationError("the string is not hexadecimal") from None
 
 
 def _random(arguments: Sequence[Any], environment: Environment) -> str:
@@ -215,7 +215,7 @@ def _index(arguments: Sequence[Any], environment: Environment) -> GoValue:
     for index in indexes:
         if is_map(value):
             if type(index) is not str:
-                raise EvaluationError(f"a map is indexed by text, not by {describe(index)}")
+                raise EvaluationError(f"a map is indexed by a string, not by {describe(index)}")
             value = from_claim(value.get(index))
         elif is_list(value):
             value = from_claim(value[_position(index, len(value) - 1)])
@@ -235,7 +235,7 @@ def _slice(arguments: Sequence[Any], environment: Environment) -> GoValue:
         raise EvaluationError("slice takes at most 3 indexes")
     if type(value) is str:
         if len(indexes) == 3:
-            raise EvaluationError("slice takes at most 2 indexes of a text")
+            raise EvaluationError("slice takes at most 2 indexes of a string")
         data = to_bytes(value)
         start, end = _bounds(indexes, len(data))
         return from_bytes(data[start:end])
@@ -257,7 +257,9 @@ def _bounds(indexes: Sequence[GoValue], length: int) -> tuple[int, int]:
 def _position(index: GoValue, last: int) -> int:
     """An index of a list or text, at most `last`."""
     if type(index) is not int and type(index) is not Byte:
-        raise EvaluationError(f"a list or text is indexed by an integer, not by {describe(index)}")
+        raise EvaluationError(
+            f"a list or string is indexed by an integer, not by {describe(index)}"
+        )
     if not 0 <= index <= last:
         raise EvaluationError(f"index {int(index)} is out of range")
     return int(index)

@@ -36,7 +36,7 @@ class Kind(Enum):
     SPACE = "a space"
     WORD = "a function name"
     KEYWORD = "a keyword"
-    BOOL = "a bool"
+    BOOL = "a boolean"
     FIELD = "a field"
     VARIABLE = "a variable"
     DOT = "."

@@ -102,4 +102,4 @@ def check_text_length(length: int) -> None:
         EvaluationError: more than `MAX_TEXT_LENGTH`.
     """
     if length > MAX_TEXT_LENGTH:
-        raise EvaluationError(f"a text grows beyond {MAX_TEXT_LENGTH} characters")
+        raise EvaluationError(f"a string grows beyond {MAX_TEXT_LENGTH} characters")

@@ -37,7 +37,7 @@ class Byte(int):
 
 
 _SCALARS = {bool: "bool", int: "int", Byte: "uint", float: "float64", str: "string"}
-_NAMES = {bool: "a bool", int: "an integer", Byte: "a byte", float: "a number", str: "text"}
+_NAMES = {bool: "a boolean", int: "an integer", Byte: "a byte", float: "a number", str: "a string"}
 
 
 def from_claim(value: Any) -> GoValue:
@@ -89,7 +89,7 @@ def to_bytes(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise EvaluationError("a text is not Unicode") from None
+        raise EvaluationError("a string is not Unicode") from None
 
 
 def from_bytes(data: bytes) -> str:
