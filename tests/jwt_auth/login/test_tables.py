@@ -95,3 +95,42 @@ def test_a_login_does_not_wait_for_ever(monkeypatch, change):
             await mount.keys_settle()
 
     asyncio.run(scenario())
+
+
+def test_a_login_does_not_wait_for_storage_for_ever(monkeypatch):
+    monkeypatch.setattr("vault_jwt_plugin.jwt_auth.login.flow.DEADLINE_S", 0.01)
+
+    async def scenario():
+        async with Mounted() as mount:
+            await mount.configure()
+            mount.backend.invalidate_key("config")
+            monkeypatch.setattr(mount.storage, "get", lambda _key: asyncio.Event().wait())
+            with pytest.raises(LoginDenied) as caught:
+                await asyncio.wait_for(mount.login(), 5)
+            assert caught.value.code == "login_timeout"
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_is_not_taken_for_the_deadline(monkeypatch):
+    async def get(_key):
+        raise TimeoutError("of another origin")
+
+    async def scenario():
+        async with Mounted() as mount:
+            url = "https://issuer/keys"
+            key = tokens.public_jwk(tokens.key_for("RS256"), kid="a")
+            mount.fetcher.documents[url] = {"keys": [key]}
+            await mount.configure(jwks_url=url)
+            await mount.keys_settle()
+            mount.fetcher.gate = asyncio.Event()
+            login = asyncio.ensure_future(mount.login(tokens.token(CLAIMS, header={"kid": "b"})))
+            await mount.fetcher.asking.wait()
+            mount.backend.invalidate_key("role/demo")
+            monkeypatch.setattr(mount.storage, "get", get)
+            mount.fetcher.gate.set()
+            with pytest.raises(TimeoutError, match="of another origin"):
+                await login
+            await mount.keys_settle()
+
+    asyncio.run(scenario())

@@ -103,41 +103,49 @@ class LoginFlow(Generic[R]):
             if role is not None:
                 login = Login(self._context, config, role, request, data)
                 pending = walk(login, self._kind.checks)
-                return self._granted(login) if pending is None else self._wait(login, pending)
-        return self._read_first(request, data)
+                if pending is None:
+                    return self._granted(login)
+                return self._wait(request, data, login, pending)
+        return self._wait(request, data)
 
-    async def _read_first(self, request: Request, data: FieldData) -> Response:
-        config, role = await self._read(data)
-        login = Login(self._context, config, role, request, data)
-        pending = walk(login, self._kind.checks)
-        return self._granted(login) if pending is None else await self._wait(login, pending)
-
-    async def _wait(self, login: Login[R], pending: Awaitable[None] | None) -> Response:
+    async def _wait(
+        self,
+        request: Request,
+        data: FieldData,
+        login: Login[R] | None = None,
+        pending: Awaitable[None] | None = None,
+    ) -> Response:
         """Take the slow road.
 
         Args:
-            login: begun under a config and a role.
-            pending: what it lacks.
+            request, data: what the client sent.
+            login: begun under a config and a role; None if they have to be read first.
+            pending: what `login` lacks.
 
         Raises:
             LoginDenied: `changed_meanwhile`, `login_timeout`, or a check refused the login.
         """
-        starts = 1
+        starts = 0 if login is None else 1
+        denied = None
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                while pending is not None:
-                    denied = await _outcome(pending)
-                    config, role = await self._read(login.data)
-                    if login.is_under(config, role):
+            async with asyncio.timeout(DEADLINE_S) as deadline:
+                while login is None or pending is not None:
+                    if pending is not None:
+                        denied = await _outcome(pending)
+                    config, role = await self._read(data)
+                    if login is not None and login.is_under(config, role):
                         if denied is not None:
                             raise denied
                     elif starts == MAX_STARTS:
                         raise changed_meanwhile()
                     else:
                         starts += 1
-                        login = Login(self._context, config, role, login.request, login.data)
+                        login = Login(self._context, config, role, request, data)
                     pending = walk(login, self._kind.checks)
         except TimeoutError:
+            if not deadline.expired():
+                # It is a fault of something that was waited for.
+                raise
             raise LoginDenied(
                 "login_timeout",
                 f"the login took longer than {DEADLINE_S:.0f} s, which it spent waiting for keys, "
