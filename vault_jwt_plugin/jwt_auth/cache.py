@@ -100,7 +100,7 @@ class Cache(Generic[T]):
         monotonic: seconds that never go back.
 
     Attributes:
-        drops: how often something was dropped.
+        drops: how often something was dropped, or found to have changed.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Cache(Generic[T]):
         raise changed_meanwhile()
 
     async def read_steadily(self, read: Callable[[], Awaitable[U]]) -> U:
-        """Run `read`; run it again if something is dropped while it runs.
+        """Run `read`; run it again if something is dropped, or found changed, while it runs.
 
         What it reads in several steps then belongs together: nothing of it is from before a
         change, and the rest from after it.
@@ -227,6 +227,9 @@ class Cache(Generic[T]):
         name = read.name
         raw = await self._read(name)
         known = self._hot.get(name)
+        if known is not None and known.raw != raw:
+            # Where this node can't write, nobody need have told us: for `read_steadily`.
+            self.drops += 1
         if raw is None:
             if read.is_current:
                 self._forget(name)

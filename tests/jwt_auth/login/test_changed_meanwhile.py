@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,9 +12,11 @@ import pytest
 from tests.jwt_auth import tokens
 from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.mounted import CLAIMS, ROLE
+from vault_jwt_plugin.jwt_auth.cache import MAX_AGE_S
 from vault_jwt_plugin.jwt_auth.cel.program import CompiledProgram
 from vault_jwt_plugin.jwt_auth.login.flow import MAX_STARTS
-from vault_jwt_plugin.sdk import LogicalError, Operation
+from vault_jwt_plugin.sdk import LogicalError, Operation, StorageEntry
+from vault_jwt_plugin.sdk.storage import ReplicationState
 
 URL = "https://issuer/keys"
 OTHER_URL = "https://other/keys"
@@ -284,6 +287,28 @@ def test_a_login_with_the_former_configuration_does_not_bring_back_its_keys():
                 await mount.keys_settle()
                 source = mount.backend._mount.keys._current[1]
             assert await login == ("webapps",)
+            assert mount.backend._mount.keys._current[1] is source
+
+    asyncio.run(scenario())
+
+
+def test_where_the_node_cannot_write_an_older_configuration_does_not_come_back():
+    async def scenario():
+        async with configured() as mount:
+            mount.system.state = ReplicationState.PERFORMANCE_STANDBY
+            await mount.backend.periodic()
+            async with hung_storage(mount, "role/demo", seen_late=False) as asking:
+                login = begin(mount, "login", "a")
+                await asking.wait()
+                # Another node replaces the key; that is not told, but seen by the next login.
+                stored = {"jwt_validation_pubkeys": [PEMS[1]]}
+                mount.storage.entries["config"] = StorageEntry(
+                    key="config", value=json.dumps(stored).encode()
+                )
+                mount.now += MAX_AGE_S
+                assert await begin(mount, "login", "a") == "signature_invalid"
+                source = mount.backend._mount.keys._current[1]
+            assert await login == "signature_invalid"
             assert mount.backend._mount.keys._current[1] is source
 
     asyncio.run(scenario())

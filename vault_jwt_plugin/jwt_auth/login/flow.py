@@ -118,7 +118,8 @@ class LoginFlow(Generic[R]):
         """Take the slow road.
 
         Args:
-            request, data: what the client sent.
+            request: what the client sent.
+            data: its parameters.
             login: begun under a config and a role; None if they have to be read first.
             pending: what `login` lacks.
 
@@ -126,12 +127,10 @@ class LoginFlow(Generic[R]):
             LoginDenied: `changed_meanwhile`, `login_timeout`, or a check refused the login.
         """
         starts = 0 if login is None else 1
-        denied = None
         try:
             async with asyncio.timeout(DEADLINE_S) as deadline:
                 while login is None or pending is not None:
-                    if pending is not None:
-                        denied = await _outcome(pending)
+                    denied = await _outcome(pending)
                     config, role = await self._read(data)
                     if login is not None and login.is_under(config, role):
                         if denied is not None:
@@ -221,13 +220,14 @@ class LoginFlow(Generic[R]):
         return Response(data={"role": role.name})
 
 
-async def _outcome(pending: Awaitable[None]) -> LoginDenied | None:
-    """Wait; return the denial that this ends with, if it does.
+async def _outcome(pending: Awaitable[None] | None) -> LoginDenied | None:
+    """Wait if there is something to wait for; return the denial that this ends with, if it does.
 
     Whether it stands depends on the config and role that are in force by now.
     """
     try:
-        await pending
+        if pending is not None:
+            await pending
     except LoginDenied as denied:
         return denied
     return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SMALL_CHARS = 64 * 1024
-"""Requests up to this size are bounded by their number alone (`remote_keys.MAX_WAITING`)."""
+"""Requests up to this size are bounded by their number alone (`keys.fetched.MAX_WAITING`)."""
 
 MAX_LARGE_CHARS = 32 * 1024 * 1024
 """All larger requests of one mount that wait, in characters."""
