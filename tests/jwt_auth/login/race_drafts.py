@@ -25,6 +25,13 @@ AUDIENCES = ("x", "y")
 ISSUERS = ("i", "j")
 TEAMS = ("red", "blue")
 FLAGS = (1, True)
+FOCUSES = ("rollout", "flip", "standby")
+"""What a run may be about. Then little else happens that denies a login, or hides a wrong one:
+
+    rollout  configuration and role are replaced one right after the other, and nothing is cached
+    flip     a role changes between 1 and true while logins wait for keys
+    standby  another node replaces what is cached here, and nobody tells
+"""
 
 POLICIES = "pb.Auth{{policies: {}, display_name: 'd', alias: logical.Alias{{name: claims.{}}}}}"
 
@@ -67,9 +74,12 @@ class Drafts:
     def __init__(self, rng: Random, history: History) -> None:
         self._rng = rng
         self._history = history
+        self.focus = rng.choice((*FOCUSES, "", "", ""))
         # In half of the runs all is about few roles, so that more happens to each.
         self.paths = PATHS if rng.random() < 0.5 else rng.sample(PATHS, rng.choice((1, 2)))
-        self._flips = rng.random() < 0.3
+        if self.focus:
+            self.paths = [rng.choice(PATHS[:2] if self.focus == "flip" else PATHS)]
+        self._flips = self.focus == "flip" or rng.random() < 0.2
         self._written: list[tuple[str, dict[str, Any]]] = []
         self._serial = 0
 
@@ -88,6 +98,8 @@ class Drafts:
             "iat": tokens.NOW,
             "exp": tokens.NOW + 86400,
         }
+        if self.focus:
+            claims |= {"iss": ISSUERS[0], "aud": AUDIENCES[0], "team": TEAMS[0]}
         size = rng.random()
         if size < 0.05 and path == "login":
             # So large that there may be no room for it to wait.
@@ -101,6 +113,10 @@ class Drafts:
     def config(self) -> dict[str, Any]:
         """Return a configuration."""
         rng = self._rng
+        if self.focus == "flip":
+            return {"jwks_url": URLS[0], "skip_jwks_validation": True, "default_role": ROLES[0]}
+        if self.focus:
+            return {"jwt_validation_pubkeys": [pem(rng.choice(KIDS[:2]))]}
         data: dict[str, Any] = {
             "bound_issuer": rng.choice(("", "", "", "", *ISSUERS)),
             "default_role": rng.choice(("", *ROLES)),
@@ -119,8 +135,10 @@ class Drafts:
         policies = [rng.choice(("p", f"p{self._serial}"))]
         audiences = rng.choice((["x"], ["x"], ["x", "y"], ["x", "y"], ["y"]))
         user_claim = rng.choice(("sub", "uid"))
+        if self.focus:
+            policies, audiences = [f"p{self._serial}"], [AUDIENCES[0]]
         if path.startswith("cel/"):
-            team = rng.choice((*TEAMS, TEAMS[0]))
+            team = TEAMS[0] if self.focus else rng.choice((*TEAMS, TEAMS[0]))
             expression = f"claims.team == '{team}' ? {POLICIES.format(policies, user_claim)} : 'no'"
             self._history.programs[expression] = (team, user_claim, policies)
             program = {"expression": expression}
@@ -138,7 +156,7 @@ class Drafts:
     def first(self) -> list[Written]:
         """Return what is written before clients come."""
         written: list[tuple[str, dict[str, Any]]] = [("config", self.config())]
-        written += [self.role(path) for path in PATHS if self._rng.random() < 0.95]
+        written += [self.role(path) for path in PATHS if self.focus or self._rng.random() < 0.95]
         self._written += written
         return list(written)
 
@@ -160,16 +178,23 @@ class Drafts:
         self._written.append(written)
         return written
 
+    def flip(self) -> Written:
+        """Return the one role of a run, with nothing but 1 and true exchanged."""
+        written = self._flipped((self.paths[0], {}))
+        self._written.append(written)
+        return written
+
     def elsewhere(self, key: str, earlier: list[dict[str, Any] | None]) -> bytes | None:
         """Return what another node stores: something new, what was there before, or nothing."""
         rng = self._rng
-        value = rng.choice(earlier)
+        value = earlier[-1] if self.focus else rng.choice(earlier)
         if value is None:
             value = None if key != "config" else earlier[-1]
-        elif rng.random() < 0.6:
+        elif self.focus or rng.random() < 0.6:
             self._serial += 1
             if key != "config":
-                value = value | {"bound_audiences": rng.choice((["x"], ["y"], ["x", "y"]))}
+                audiences = (["x"], ["y"], ["x", "y"])
+                value = value | {"bound_audiences": rng.choice(audiences)}
                 if key.startswith("role/"):
                     value = value | {"token_policies": [f"p{self._serial}"]}
             elif value["jwks_url"]:

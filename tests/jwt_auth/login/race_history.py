@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.cache import MAX_AGE_S
+from vault_jwt_plugin.jwt_auth.login.flow import DEADLINE_S
 
 if TYPE_CHECKING:
     import asyncio
@@ -315,6 +316,8 @@ class History:
                 return changes >= 2
             case "cel_timeout":
                 return operation.ended_s - operation.began_s >= 5
+            case "login_timeout":
+                return operation.ended_s - operation.began_s >= DEADLINE_S
             case "keys_unavailable":
                 # The keys that were waited for were replaced.
                 return any(era.known in span or era.start in span for era in self.eras)

@@ -19,13 +19,14 @@ from tests.jwt_auth.login.race_stand_ins import PausedIssuer, PausedStorage, Pau
 from tests.jwt_auth.mounted import Mounted
 from vault_jwt_plugin.host.messages import AuthMessages
 from vault_jwt_plugin.jwt_auth.backend import JWTBackend
+from vault_jwt_plugin.jwt_auth.cache import MAX_AGE_S
 from vault_jwt_plugin.sdk import LogicalError
 from vault_jwt_plugin.sdk import Operation as Op
 from vault_jwt_plugin.sdk.storage import ReplicationState
 from vault_jwt_plugin.sdk.testing import make_context
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
 
 class World(Mounted):
@@ -184,13 +185,31 @@ class World(Mounted):
             earlier = [each.value for each in self.history.versions.get(key, ())]
             raw = self.drafts.elsewhere(key, earlier or [None])
             self.storage.change_elsewhere(key, raw)
-            if self.rng.random() < 0.6:
+            if self.rng.random() < (0.2 if self.drafts.focus else 0.6):
                 await self.scheduler.pause("invalidation")
                 self.invalidate(key)
+            elif self.drafts.focus:
+                self.scheduler.now += MAX_AGE_S + 0.1
+                await self.log_in()
         await self.scheduler.pause("node")
         self.storage.read_only, self.system.state = False, 0
         await self._periodic()
         span[1] = self.scheduler.tick()
+
+    async def rollout(self) -> None:
+        """Replace configuration and role one right after the other: old and new never mix."""
+        for _ in range(self.rng.randint(3, 6)):
+            await self.scheduler.pause("rollout")
+            self.invalidate("config")
+            await self.scheduler.pause("rollout")
+            await self.change("config", self.drafts.config())
+            await self.change(*self.drafts.role(self.drafts.paths[0]))
+
+    async def flip(self) -> None:
+        """Exchange 1 and true in a role."""
+        for _ in range(self.rng.randint(3, 6)):
+            await self.scheduler.pause("flip")
+            await self.change(*self.drafts.flip())
 
     async def _periodic(self) -> None:
         async def run(_: Operation) -> None:
@@ -203,6 +222,21 @@ class World(Mounted):
     def actors(self) -> list[asyncio.Task[None]]:
         rng = self.rng
         doing = [self.clients() for _ in range(rng.randint(2, 5))]
+        match self.drafts.focus:
+            case "rollout":
+                doing.append(self.rollout())
+            case "flip":
+                doing += [self.flip(), self.issuer()]
+            case "standby":
+                doing.append(self.node())
+            case _:
+                doing += self.everybody()
+        return [asyncio.create_task(each) for each in doing]
+
+    def everybody(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the actors of a run that is about nothing in particular."""
+        rng = self.rng
+        doing: list[Coroutine[Any, Any, None]] = []
         doing += [self.writer("config") for _ in range(rng.randint(0, 2))]
         doing += [self.writer("role") for _ in range(rng.randint(1, 3))]
         doing.append(self.issuer())
@@ -210,7 +244,7 @@ class World(Mounted):
             doing.append(self.host())
         if rng.random() < 0.3:
             doing.append(self.node())
-        return [asyncio.create_task(each) for each in doing]
+        return doing
 
     async def set_up(self) -> None:
         await self.backend.initialize()

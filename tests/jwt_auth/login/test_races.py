@@ -38,7 +38,7 @@ import pytest
 from tests.jwt_auth.cel.mounted import CELMounted
 from tests.jwt_auth.login import race_model
 
-SEEDS = 350
+SEEDS = 400
 """Of the short form: the same each time. A commit should pass today if it passed yesterday."""
 
 NEW_SEEDS = 50
