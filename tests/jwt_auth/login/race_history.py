@@ -322,5 +322,6 @@ class History:
                 # The keys that were waited for were replaced.
                 return any(era.known in span or era.start in span for era in self.eras)
             case "storage_error":
-                return any(step in span for step in self.failed_reads)
+                # A login may join a read that has failed in the step before it began.
+                return any(step in span or step == span.start - 1 for step in self.failed_reads)
         return False
