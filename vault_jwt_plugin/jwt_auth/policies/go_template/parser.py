@@ -101,7 +101,6 @@ class _Parser(ExpressionParser):
         return Range(
             pipeline=simplest(pipeline),
             declared=pipeline.declared,
-            assigns=pipeline.assigns,
             body=body,
             otherwise=otherwise,
             position=word.position,
