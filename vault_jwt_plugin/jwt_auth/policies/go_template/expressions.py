@@ -43,18 +43,8 @@ _SUPPORTED_FUNCTIONS = ", ".join(sorted([*FUNCTIONS, *_CHOICES]))
 _MAX_SHOWN = 64
 # Checks of a first argument that is a constant.
 _CHECKS = {"printf": check_printf, "timestamp": check_layout}
-_OPERANDS = {
-    Kind.BOOL,
-    Kind.DOT,
-    Kind.FIELD,
-    Kind.KEYWORD,
-    Kind.LEFT_PAREN,
-    Kind.NUMBER,
-    Kind.STRING,
-    Kind.VARIABLE,
-    Kind.WORD,
-}
 _NO_MEMBERS = {Kind.BOOL, Kind.DOT, Kind.KEYWORD, Kind.NUMBER, Kind.STRING}
+_OPERANDS = _NO_MEMBERS | {Kind.FIELD, Kind.LEFT_PAREN, Kind.VARIABLE, Kind.WORD}
 
 
 class ExpressionParser:

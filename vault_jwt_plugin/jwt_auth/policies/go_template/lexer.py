@@ -44,6 +44,15 @@ class Kind(Enum):
     END = "the end of the template"
 
 
+_SIGNS = {
+    "(": Kind.LEFT_PAREN,
+    ")": Kind.RIGHT_PAREN,
+    "|": Kind.PIPE,
+    "=": Kind.ASSIGN,
+    ":": Kind.DECLARE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A token: its spelling, and where it begins, in characters counted from 0."""
@@ -229,30 +238,22 @@ class Lexer:
         self._at += 1
         if character == "(":
             self._parens += 1
-            self._emit(Kind.LEFT_PAREN, start)
         elif character == ")":
             self._parens -= 1
             if self._parens < 0:
                 raise self._fault("a parenthesis is closed that was not opened", start)
-            self._emit(Kind.RIGHT_PAREN, start)
-        elif character == "|":
-            self._emit(Kind.PIPE, start)
-        elif character == "=":
-            self._emit(Kind.ASSIGN, start)
         elif character == ":":
-            self._at += 1
-            if self._input[start : self._at] != ":=":
+            if not self._input.startswith("=", self._at):
                 raise self._fault("':' must be followed by '='", start)
-            self._emit(Kind.DECLARE, start)
+            self._at += 1
         elif character == "'":
             raise self._fault(
                 "a character in single quotes is not supported; write a string in double quotes",
                 start,
             )
-        elif character.isascii() and character.isprintable():
-            self._emit(Kind.OTHER, start)
-        else:
+        elif not (character.isascii() and character.isprintable()):
             raise self._fault(f"unexpected {_shown(character)}", start)
+        self._emit(_SIGNS.get(character, Kind.OTHER), start)
 
 
 def _is_letter(character: str) -> bool:

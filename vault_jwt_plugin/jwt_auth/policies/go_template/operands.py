@@ -181,17 +181,10 @@ class Call:
     checked: tuple[tuple[int, Kind], ...]
     position: int
 
-    def evaluate(self, run: Run, dot: GoValue) -> GoValue:
-        """Return the function's result."""
-        return self._apply(run, [argument.evaluate(run, dot) for argument in self.arguments])
-
-    def evaluate_piped(self, run: Run, dot: GoValue, last: GoValue) -> GoValue:
-        """Return the function's result with `last`, the pipeline's value, as last argument."""
-        values = [argument.evaluate(run, dot) for argument in self.arguments]
-        values.append(last)
-        return self._apply(run, values)
-
-    def _apply(self, run: Run, values: list[Any]) -> GoValue:
+    def evaluate(self, run: Run, dot: GoValue, *piped: GoValue) -> GoValue:
+        """Return the function's result; `piped` is the pipeline's value, if there is one."""
+        values: list[Any] = [argument.evaluate(run, dot) for argument in self.arguments]
+        values.extend(piped)
         try:
             run.meter.step()
             for index, kind in self.checked:
@@ -223,24 +216,15 @@ class Choice:
     stops_at: bool
     arguments: tuple[Operand, ...]
 
-    def evaluate(self, run: Run, dot: GoValue) -> GoValue:
-        """Return the argument that decides. There is at least one."""
+    def evaluate(self, run: Run, dot: GoValue, *piped: GoValue) -> GoValue:
+        """Return the argument that decides; `piped` is the pipeline's value, if there is one."""
         run.meter.step()
         value: GoValue = None
         for argument in self.arguments:
             value = argument.evaluate(run, dot)
             if bool(value) is self.stops_at:
-                break
-        return value
-
-    def evaluate_piped(self, run: Run, dot: GoValue, last: GoValue) -> GoValue:
-        """Return the argument that decides, `last` being the last one."""
-        run.meter.step()
-        for argument in self.arguments:
-            value = argument.evaluate(run, dot)
-            if bool(value) is self.stops_at:
                 return value
-        return last
+        return piped[0] if piped else value
 
     def __str__(self) -> str:
         return "(or)" if self.stops_at else "(and)"
@@ -264,7 +248,7 @@ class Pipeline:
         """Return the value of the last function, after setting the variables."""
         value = self.first.evaluate(run, dot)
         for call in self.rest:
-            value = call.evaluate_piped(run, dot, value)
+            value = call.evaluate(run, dot, value)
         for name in self.declared:
             if self.assigns:
                 run.assign(name, value)

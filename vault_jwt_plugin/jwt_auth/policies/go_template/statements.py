@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Flow(Enum):
-    """How a statement ended that did not simply end."""
+    """How a statement leaves the body of a `range`."""
 
     BREAK = "break"
     CONTINUE = "continue"
@@ -38,7 +38,7 @@ class Statement(Protocol):
     """A part that writes."""
 
     def run(self, run: Run, dot: GoValue, /) -> Flow | None:
-        """Write its text; tell when the `range` around it is to be left or goes on."""
+        """Write its text; return how to go on in the `range` around it, None for as usual."""
 
 
 def run_all(statements: Sequence[Statement], run: Run, dot: GoValue) -> Flow | None:
@@ -53,7 +53,7 @@ def run_all(statements: Sequence[Statement], run: Run, dot: GoValue) -> Flow | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """What stands outside of the braces."""
+    """Text outside of the braces."""
 
     text: str
 
@@ -64,7 +64,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """`{{ pipeline }}`: writes the value, unless it went into a variable."""
+    """`{{ pipeline }}`: writes the value, unless it sets a variable."""
 
     pipeline: Operand
     silent: bool
@@ -92,7 +92,7 @@ class Condition:
     otherwise: tuple[Statement, ...]
 
     def run(self, run: Run, dot: GoValue) -> Flow | None:
-        """Run one of the branches; variables declared in it are gone afterwards."""
+        """Run one of the branches, then drop the variables that it declared."""
         mark = len(run.variables)
         value = self.pipeline.evaluate(run, dot)
         if value:  # empty, zero, false and null are false, as in Python
@@ -105,7 +105,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """`range`: the body for every element, with the element as the dot."""
+    """`range`: runs the body for every element, with the element as the dot."""
 
     pipeline: Operand
     declared: tuple[str, ...]
