@@ -65,7 +65,7 @@ class Run:
         self.output.append(text)
 
     def variable(self, name: str) -> int:
-        """Return the place of the innermost variable of this name; the parser saw to one."""
+        """Return the place of the innermost variable of this name; the parser checked it."""
         places = range(len(self.variables) - 1, -1, -1)
         return next(place for place in places if self.variables[place][0] == name)
 
