@@ -214,6 +214,29 @@ CASES: tuple[Case, ...] = (
         {"token_policies_template_claims": True, "token_policies": '{{ printf "%x" .color }}'},
         families=("bao",),
     ),
+    roles(
+        "template-claims-number",
+        {"token_policies_template_claims": True, "token_policies": "{{ .color }}-{{ 0x1F }}"},
+        families=("bao",),
+    ),
+    roles(
+        "template-claims-layout",
+        {
+            "token_policies_template_claims": True,
+            "token_policies": '{{ timestamp "January 2006" }}',
+        },
+        families=("bao",),
+    ),
+    roles(
+        "template-claims-slice",
+        {"token_policies_template_claims": True, "token_policies": "{{ slice .color 0 0 0 }}"},
+        families=("bao",),
+    ),
+    roles(
+        "template-claims-assignment",
+        {"token_policies_template_claims": True, "token_policies": "{{ or .color ($x := 1) }}"},
+        families=("bao",),
+    ),
     # Names, lists, deletes.
     story("role-name-lowercased", role("DeMo", **LEAST), read("role/demo"), read("role/DEMO")),
     story("role-name-dotted", role("a.b-c_d", **LEAST), read("role/a.b-c_d"), listing("role")),

@@ -307,6 +307,54 @@ _HOSTILE: tuple[Difference, ...] = (
     ),
 )
 
+_TEMPLATES = (
+    *(
+        difference
+        for case, refused in (
+            ("html", "the function `html`, `js`, `urlquery` or `println`"),
+            (
+                "hex",
+                (
+                    "a directive of `printf` other than `%s %d %f %t %v %%`, zeros in front, a "
+                    "width, and a precision of `%f` and `%s`"
+                ),
+            ),
+            (
+                "number",
+                (
+                    "a number that is not decimal, a character in single quotes, an escape `\\x`, "
+                    "`\\U` or of octal digits, or an integer written with a fraction "
+                    "(`truncate 10.0`)"
+                ),
+            ),
+            (
+                "layout",
+                "a part of `timestamp`'s layout other than `2006 06 01 02 002 15 04 05 MST -0700`",
+            ),
+            ("assignment", "a variable set within parentheses, or by `range` with `=`"),
+        )
+        for difference in _refused(
+            f"role-template-claims-{case}",
+            f"A policy template with {refused}",
+            "Refused by name when the role is written: no policy name needs it. A stored role "
+            "with one denies its logins until it is written anew.",
+            # As for every template that OpenBao refuses.
+            status=500,
+            families=("bao",),
+        )
+    ),
+    *_refused(
+        "role-template-claims-slice",
+        "A policy template with `slice` and three indexes, `index` of a string, `range` over an "
+        "integer, or `printf` of a list or map but by `%v` without a width",
+        "No policy name needs it. Where only the claims show it, the login is denied; the rest is "
+        "refused when the role is written.",
+        status=500,
+        families=("bao",),
+    ),
+)
+
+
 DIFFERENCES: tuple[Difference, ...] = (
     *_HOSTILE,
     Difference(
@@ -463,21 +511,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         topic="An empty user claim",
         reason="Refused as a wrong token, not as a fault of the server.",
     ),
-    *(
-        difference
-        for case in ("role-template-claims-html", "role-template-claims-hex")
-        for difference in _refused(
-            case,
-            "A policy template with `html`, `js`, `urlquery` or a verb of `printf` other than "
-            "`%s %d %f %q %t %v %%`",
-            "Refused by name when the role is written: they make text for documents, addresses "
-            "and programs, not names of policies. A stored role with one denies its logins until "
-            "it is written anew.",
-            # As for every template that OpenBao refuses.
-            status=500,
-            families=("bao",),
-        )
-    ),
+    *_TEMPLATES,
     *_CEL,
 )
 

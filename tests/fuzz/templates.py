@@ -52,7 +52,7 @@ def _templates() -> dict[str, bytes]:
     made = {
         "field": "{{ .sub }}",
         "nested": "x-{{ .deep.groups }}-{{- .repo -}} ",
-        "pipe": '{{ .repo | replace "/" "-" | upper | trimprefix "T" | printf "%-5s|%q" }}',
+        "pipe": '{{ .repo | replace "/" "-" | upper | trimprefix "T" | printf "%5s|%v" }}',
         "if": '{{ if and (eq .sub "me") (gt .n 3) }}a{{ else if not .ok }}b{{ else }}c{{ end }}',
         "range": "{{ range $i, $g := .deep.groups }}{{ $i }}{{ $g }}{{ else }}none{{ end }}",
         "with": '{{ with $x := index .deep.list 0 "x/y~z" }}{{ $x }}{{ end }}',

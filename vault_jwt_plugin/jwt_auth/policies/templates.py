@@ -1,17 +1,17 @@
-"""Policies whose names are made from the token's claims (`token_policies_template_claims`).
+"""Make the names of policies from the token's claims (`token_policies_template_claims`).
 
 OpenBao evaluates each policy of such a role as a Go text/template over the verified claims
 (builtin/credential/jwt/path_role.go, maybeTemplatePolicies). This is the part of that language
 that policy names need, with the same results (the tests compare with Go's own): fields, variables,
-pipelines, `if`, `with`, `range`, and the functions of OpenBao and of the language. All else is
-refused by name when the role is written.
+pipelines, `if`, `with`, `range`, and functions of OpenBao and of the language. The rest is refused
+by name when the role is written.
 
     UserError
     +-- TemplateSyntaxError    policy_template_invalid, at the role's write
     +-- TemplateError          at a login:
                                policy_template_claim_missing, the token lacks a claim
                                policy_template_failed, the template can't be evaluated on it
-                               policy_name_refused, the result may not be a policy's name
+                               policy_name_refused, the result must not be a policy's name
 """
 
 from __future__ import annotations
@@ -44,31 +44,31 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 # Go's unicode.IsSpace; str.strip() also takes U+001C to U+001F.
-_SPACES = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-)
-_SPACES += "\u2028\u2029\u202f\u205f\u3000"
+_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+_SPACES += "".join(map(chr, range(0x2000, 0x200B)))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ROOT_POLICY = "root"
 _BASE62 = (string.ascii_uppercase + string.ascii_lowercase + string.digits).encode()
-# 248 of the 256 bytes stand for a letter or digit each, four for every one; the rest is dropped.
+# Each letter or digit is drawn by four of the 256 bytes; the last eight are dropped.
 _BASE62_OF_BYTE = (_BASE62 * 5)[:256]
 _UNUSED_BYTES = bytes(range(4 * len(_BASE62), 256))
 
 
 class TemplateSyntaxError(UserError):
-    """A policy is not a template that is supported.
+    """A policy is not a supported template.
 
     Attributes:
         policy: its number in the role's list, from 1.
-        position: the character of it, from 1; None when it is not about one place.
+        position: the character in it, from 1; None when the fault has no one place.
         construct: the word or sign that is refused.
     """
 
     code = "policy_template_invalid"
 
-    def __init__(self, reason: str, *, policy: int, position: int | None, construct: str) -> None:
+    def __init__(
+        self, reason: str, *, policy: int, position: int | None = None, construct: str = ""
+    ) -> None:
         super().__init__(f"{_place(policy, position)}: {reason}")
         self.policy = policy
         self.position = position
@@ -76,11 +76,11 @@ class TemplateSyntaxError(UserError):
 
 
 class TemplateError(UserError):
-    """A policy's name could not be made from the claims. No claim's value is in the text.
+    """A policy's name can't be made from the claims. The text holds no claim's value.
 
     Attributes:
         policy: its number in the role's list, from 1.
-        position: the character of its template, from 1; None when it is not about one place.
+        position: the character in it, from 1; None when the fault has no one place.
     """
 
     def __init__(self, reason: str, *, code: str, policy: int, position: int | None) -> None:
@@ -91,7 +91,7 @@ class TemplateError(UserError):
 
 
 def random_base62(length: int) -> str:
-    """That many random letters and digits (base62.Random)."""
+    """Return that many random letters and digits (base62.Random)."""
     text = b""
     while len(text) < length:
         missing = length - len(text)
@@ -101,7 +101,7 @@ def random_base62(length: int) -> str:
 
 
 def random_uuid() -> str:
-    """A random UUID's text (uuid.GenerateUUID)."""
+    """Return a random UUID (uuid.GenerateUUID)."""
     return str(uuids.uuid4())
 
 
@@ -110,7 +110,7 @@ class PolicyTemplates:
     """The parsed policies of a role.
 
     Attributes:
-        static: the names of the policies that are no templates; sorted, without duplicates.
+        static: the policies that are no templates; sorted, without duplicates.
         templates: (number in the role's list, statements) of the others.
     """
 
@@ -122,15 +122,12 @@ class PolicyTemplates:
         """Parse the policies of a role.
 
         Raises:
-            TemplateSyntaxError: one of them is empty, too long, or no template that is supported,
-                or there are too many.
+            TemplateSyntaxError: one is empty, too long or not supported, or there are too many.
         """
         if len(policies) > MAX_POLICIES:
             raise TemplateSyntaxError(
                 f"a role whose policies are templates has at most {MAX_POLICIES} of them",
                 policy=MAX_POLICIES + 1,
-                position=None,
-                construct="",
             )
         static: set[str] = set()
         templates: list[tuple[int, tuple[Statement, ...]]] = []
@@ -152,12 +149,12 @@ class PolicyTemplates:
         now_ns: Callable[[], int] = time.time_ns,
         zone: tzinfo | None = None,
     ) -> tuple[str, ...]:
-        """The policies for these claims: trimmed, without empty ones and duplicates, sorted.
+        """Return the policies for these claims: trimmed, without duplicates and empty ones, sorted.
 
         Args:
             claims: the verified claims, decoded JSON; other numbers than int are Decimals.
-            random: makes the text of the function `random`, of the length given.
-            uuid: makes the text of the function `uuid`.
+            random: the function `random`, which is given a length.
+            uuid: the function `uuid`.
             now_ns: the clock, nanoseconds since 1970.
             zone: the time zone of the function `timestamp`; None is the process's own, as in Go.
 
@@ -183,15 +180,11 @@ class PolicyTemplates:
 
 
 class _NameRefusedError(EvaluationError):
-    """The result of a template may not be a policy's name."""
+    """The result of a template must not be a policy's name."""
 
 
 def _check_name(output: Sequence[str]) -> str:
-    """The name that a template wrote, trimmed.
-
-    Raises:
-        _NameRefusedError: it is `root`, or holds what no policy's name holds.
-    """
+    """Return the name that a template wrote, trimmed, unless it is refused."""
     name = "".join(output)
     if not name.isprintable():
         name = join([name]).strip(_SPACES)
@@ -209,14 +202,10 @@ def _check_name(output: Sequence[str]) -> str:
 
 def _parse(policy: str, number: int) -> tuple[Statement, ...]:
     if not policy:
-        raise TemplateSyntaxError("is empty", policy=number, position=None, construct="")
+        raise TemplateSyntaxError("is empty", policy=number)
     if len(policy) > MAX_TEMPLATE_LENGTH:
-        raise TemplateSyntaxError(
-            f"has more than {MAX_TEMPLATE_LENGTH} characters",
-            policy=number,
-            position=None,
-            construct="",
-        )
+        reason = f"has more than {MAX_TEMPLATE_LENGTH} characters"
+        raise TemplateSyntaxError(reason, policy=number)
     surrogate = _SURROGATE.search(policy)
     if surrogate is not None:
         raise TemplateSyntaxError(

@@ -218,7 +218,7 @@ _HOSTILE = {
     [
         "sha256 $.big",
         "uppercase $.letters",
-        'printf "%q" $.letters',
+        'printf "%999s" $.letters',
         "glob $.stars $.big",
         "eq $.big $.big",
         "lt $.letters $.letters",
@@ -227,7 +227,7 @@ _HOSTILE = {
         "random 60000",
         "random 1000000000",
         "print $.map",
-        'timestamp "JanuaryJanuaryJanuaryJanuaryJanuaryJanuaryJanuary"',
+        'timestamp "200620062006200620062006200620062006200620062006"',
         "index $.letters 1",
         'printf "%999d" 1',
         "hex (hex (hex (hex (hex $.stars))))",
@@ -263,13 +263,9 @@ def test_long_names_are_cut_in_messages(template, message):
 
 
 @pytest.mark.parametrize(
-    "number", ["1" * 5000, "-0x" + "f" * 5000, "0b" + "1" * 65], ids=["decimal", "hex", "binary"]
+    "number", ["1" * 5000, "-0x" + "f" * 5000, "1" * 5000 + ".5"], ids=["decimal", "hex", "float"]
 )
 def test_numbers_of_any_length_are_refused(number):
     with pytest.raises(TemplateSyntaxError) as caught:
         PolicyTemplates.parse(["{{%s}}" % number])  # noqa: UP031 - braces
     assert caught.value.message.startswith("policy 1, character 3: ")
-
-
-def test_zeros_before_a_number_do_not_count():
-    assert render("{{0x%s1}}" % ("0" * 5000), claims={}) == ("1",)

@@ -1,12 +1,16 @@
-"""Builds the operands of a policy template out of its tokens.
+"""Build the operands of a policy template from its tokens.
 
-Mirrors the lower half of Go's text/template/parse/parse.go. Stricter than Go in what can never be
-evaluated: it is refused here, when the role is written, and not at every login: a wrong number of
-arguments, a constant of the wrong kind, arguments of what is no function, a variable that is not
-visible.
+Mirrors the lower half of Go's text/template/parse/parse.go. Stricter than Go: what can never be
+evaluated is refused here, when the role is written, and not at every login. That is a wrong number
+of arguments, a constant of the wrong kind, arguments given to a value, an unknown variable.
+
+Differs from OpenBao: variables are not set within parentheses, `range` sets no existing variables,
+and `truncate 10.0` is refused. No policy name needs them.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from vault_jwt_plugin.jwt_auth.policies.go_template import literals
 from vault_jwt_plugin.jwt_auth.policies.go_template.format import check_printf
@@ -29,27 +33,22 @@ from vault_jwt_plugin.jwt_auth.policies.go_template.operands import (
     Pipeline,
     Variable,
 )
+from vault_jwt_plugin.jwt_auth.policies.go_template.times import check_layout
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth.policies.go_template.values import GoValue
 
 _CHOICES = {"and": False, "or": True}
 _SUPPORTED_FUNCTIONS = ", ".join(sorted([*FUNCTIONS, *_CHOICES]))
 _MAX_SHOWN = 64
-_OPERANDS = {
-    Kind.BOOL,
-    Kind.CHARACTER,
-    Kind.DOT,
-    Kind.FIELD,
-    Kind.KEYWORD,
-    Kind.LEFT_PAREN,
-    Kind.NUMBER,
-    Kind.STRING,
-    Kind.VARIABLE,
-    Kind.WORD,
-}
-_NO_MEMBERS = {Kind.BOOL, Kind.CHARACTER, Kind.DOT, Kind.KEYWORD, Kind.NUMBER, Kind.STRING}
+# Checks of a first argument that is a constant.
+_CHECKS = {"printf": check_printf, "timestamp": check_layout}
+_NO_MEMBERS = {Kind.BOOL, Kind.DOT, Kind.KEYWORD, Kind.NUMBER, Kind.STRING}
+_OPERANDS = _NO_MEMBERS | {Kind.FIELD, Kind.LEFT_PAREN, Kind.VARIABLE, Kind.WORD}
 
 
 class ExpressionParser:
-    """Walks over the tokens of one template; knows the pipelines, not the blocks around them."""
+    """Parse the pipelines of one template; the subclass parses the blocks around them."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
@@ -69,7 +68,7 @@ class ExpressionParser:
         return token
 
     def _peek_solid(self) -> Token:
-        """The next token that is no space; spaces before it are passed."""
+        """Pass spaces and return the token after them, without passing it."""
         if self._peek().kind is Kind.SPACE:
             self._at += 1
         return self._peek()
@@ -101,7 +100,7 @@ class ExpressionParser:
     # Pipelines
 
     def _pipeline(self, end: Kind, *, ranges: bool = False) -> Pipeline:
-        """A pipeline and the sign that ends it."""
+        """Parse a pipeline and pass the token that ends it."""
         declared, assigns = self._declarations(ranges=ranges)
         first: Operand | None = None
         rest: list[Call | Choice] = []
@@ -114,9 +113,12 @@ class ExpressionParser:
             raise self._fault(self._peek(), "a value is missing")
         self._next()
         names = tuple(token.text for token in declared)
+        if declared and end is Kind.RIGHT_PAREN:
+            raise self._fault(declared[0], "a variable can't be set within parentheses")
         if assigns:
-            for token in declared:
-                self._check_visible(token)
+            if ranges:
+                raise self._fault(declared[0], "range declares its variables with :=")
+            self._check_visible(declared[0])
         else:
             self._variables.extend(names)
         if declared and len(self._variables) > MAX_VARIABLES:
@@ -124,7 +126,7 @@ class ExpressionParser:
         return Pipeline(first=first, rest=tuple(rest), declared=names, assigns=assigns)
 
     def _declarations(self, *, ranges: bool) -> tuple[list[Token], bool]:
-        """The variables before `:=` or `=`, and whether it is `=`."""
+        """Parse the variables before `:=` or `=`; return them and whether it is `=`."""
         names: list[Token] = []
         token = self._peek_solid()
         before = self._at
@@ -152,7 +154,10 @@ class ExpressionParser:
             raise self._fault(token, f'the variable "{token.text[:_MAX_SHOWN]}" is not defined')
 
     def _words(self) -> list[tuple[Token, Operand | None]]:
-        """The operands of a command, up to its pipe (passed) or end; None is a function's name."""
+        """Parse the operands of a command up to its pipe (passed) or its end.
+
+        None stands for a function's name.
+        """
         words: list[tuple[Token, Operand | None]] = []
         while True:
             token = self._peek_solid()
@@ -170,7 +175,7 @@ class ExpressionParser:
             return words
 
     def _command(self) -> Operand:
-        """The first command of a pipeline: a value, or a function with its arguments."""
+        """Parse the first command of a pipeline: a value, or a function with its arguments."""
         (token, operand), *arguments = self._words()
         if operand is None:
             return self._call(token, arguments, piped=False)
@@ -184,7 +189,7 @@ class ExpressionParser:
         return operand
 
     def _function(self, before: Token) -> Call | Choice:
-        """A later command of a pipeline."""
+        """Parse a later command of a pipeline."""
         (token, operand), *arguments = self._words()
         if operand is not None:
             raise self._fault(before, "only a function can follow |")
@@ -210,15 +215,18 @@ class ExpressionParser:
                 f"supported are {_SUPPORTED_FUNCTIONS}",
             )
         if not function.accepts(len(arguments) + piped):
-            least = "at least " if function.variadic else ""
             wanted, given = len(function.parameters), len(arguments) + piped
+            least = ""
+            if function.optional:
+                least = "at least " if given < wanted else "at most "
+                wanted += 0 if given < wanted else function.optional
             plural = "" if wanted == 1 else "s"
             raise self._fault(
                 token, f'"{name}" takes {least}{wanted} argument{plural}, {given} given'
             )
         for index, ((word, _), argument) in enumerate(zip(words, arguments, strict=True)):
             if isinstance(argument, Literal):
-                arguments[index] = self._constant(word, argument, name, function, index)
+                self._check_constant(word, argument.value, name, function, index)
         checked = [
             (index, function.kind(index))
             for index in range(len(arguments) + piped)
@@ -233,28 +241,22 @@ class ExpressionParser:
             position=token.position,
         )
 
-    def _constant(
-        self, token: Token, literal: Literal, name: str, function: Function, index: int
-    ) -> Literal:
-        """The constant as the parameter takes it: `truncate 10.0` is given the integer."""
+    def _check_constant(
+        self, token: Token, value: GoValue, name: str, function: Function, index: int
+    ) -> None:
         kind = function.kind(index)
-        fits = kind is Parameter.ANY or type(literal.value) is str
-        if kind is Parameter.INTEGER:
-            fits = literal.integer is not None
-            literal = Literal(value=literal.integer)
-        if not fits:
+        if kind is not Parameter.ANY and type(value) is not kind.type:
             raise self._fault(token, f'argument {index + 1} of "{name}" must be {kind.value}')
-        if name == "printf" and index == 0:
+        if index == 0 and name in _CHECKS:
             try:
-                check_printf(literal.value)
+                _CHECKS[name](value)
             except EvaluationError as error:
-                raise self._fault(token, f"printf: {error.reason}") from None
-        return literal
+                raise self._fault(token, f"{name}: {error.reason}") from None
 
     # Operands
 
     def _operand(self) -> Operand | None:
-        """A value with the members asked of it; None for the name of a function."""
+        """Parse a value and the members after it; return None for a function's name."""
         token = self._next()
         base = self._term(token)
         names = [token.text[1:]] if token.kind is Kind.FIELD else []
@@ -280,10 +282,7 @@ class ExpressionParser:
             self._enter(token)
             pipeline = self._pipeline(Kind.RIGHT_PAREN)
             self._depth -= 1
-            inner = simplest(pipeline)
-            if isinstance(inner, Literal) and type(inner.value) is float:
-                return Literal(value=inner.value)  # 1.0 is an integer to Go, (1.0) is not
-            return inner
+            return simplest(pipeline)
         return self._literal(token)
 
     def _literal(self, token: Token) -> Literal:
@@ -291,12 +290,7 @@ class ExpressionParser:
             number = literals.number(token.text)
             if number is None:
                 raise self._fault(token, f'the number "{token.text[:_MAX_SHOWN]}" is not supported')
-            return Literal(value=number[0], integer=number[1])
-        if token.kind is Kind.CHARACTER:
-            code = literals.character(token.text)
-            if code is None:
-                raise self._fault(token, "the character constant is malformed")
-            return Literal(value=code, integer=code)
+            return Literal(value=number)
         if token.kind is Kind.STRING:
             text = literals.string(token.text)
             if text is None:
@@ -310,5 +304,5 @@ class ExpressionParser:
 
 
 def simplest(pipeline: Pipeline) -> Operand:
-    """The operand alone where a pipeline is nothing but that."""
+    """Return the operand of a pipeline that is nothing more, else the pipeline."""
     return pipeline if pipeline.rest or pipeline.declared else pipeline.first

@@ -1,13 +1,12 @@
-"""How Go prints a value: `%v`, print, println, and the part of printf that names need.
+"""Print values as Go does: `%v`, print, and the part of printf that names need.
 
-Mirrors Go's fmt (print.go, format.go) and strconv (ftoa.go, quote.go). Where Go writes its
-complaint into the text (`%!d(float64=5)`), this fails: such a text is nobody's policy.
+Mirrors Go's fmt (print.go, format.go) and strconv (ftoa.go). Where Go writes a complaint into the
+text (`%!d(float64=5)`), this fails: such a text is nobody's policy.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
@@ -17,7 +16,6 @@ from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
     check_text_length,
 )
 from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
-    Byte,
     GoValue,
     describe,
     from_claim,
@@ -28,32 +26,22 @@ from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-PRINTF_VERBS = "%dfqstv"
+PRINTF_VERBS = "%dfstv"
 """The verbs of printf that are supported.
 
-Differs from OpenBao: the others are refused. They print other bases, exponents and types, which
-no policy's name holds.
+Differs from OpenBao: other verbs are refused, flags but `0`, and a precision but with %f and %s.
+They print quotes, other bases, exponents, types and spaces, which no policy name needs. Lists and
+maps are printed by %v only.
 """
 
-_DIRECTIVE = re.compile(r"%([-+ 0]*)([0-9]*)(?:\.([0-9]*))?(.?)", re.DOTALL)
+_DIRECTIVE = re.compile(r"%([-+ 0]*)([0-9]*)(?:\.([0-9]*))?(?P<verb>.?)", re.DOTALL)
 _MAX_WIDTH_DIGITS = 3
-_QUOTED = {
-    "\a": r"\a",
-    "\b": r"\b",
-    "\f": r"\f",
-    "\n": r"\n",
-    "\r": r"\r",
-    "\t": r"\t",
-    "\v": r"\v",
-    "\\": r"\\",
-    '"': r"\"",
-}
 
 
 def format_float(number: float) -> str:
-    """`%v` of a float64: the shortest digits, in exponent form below 1e-4 and from 1e+06 on."""
+    """Return `%v` of a float64: the shortest digits, with an exponent below 1e-4 and from 1e6."""
     text = repr(number)
     if "e" in text:  # Python's own exponent form starts at 1e+16 and is Go's
         return text
@@ -70,7 +58,7 @@ def format_float(number: float) -> str:
 
 
 def format_value(value: GoValue, meter: Meter) -> str:
-    """`%v` of any value, as `print` and an action write it; null is `<nil>`.
+    """Return `%v` of any value, as `print` and an action write it; None is `<nil>`.
 
     Raises:
         EvaluationError: too long, too deep, or a number that float64 can't hold.
@@ -82,15 +70,15 @@ def format_value(value: GoValue, meter: Meter) -> str:
         return format_float(value)
     if kind is bool:
         return "true" if value else "false"
-    if kind is int or kind is Byte:
-        return str(int(value))
+    if kind is int:
+        return str(value)
     if value is None:
         return "<nil>"
-    return _format_container(value, lambda member: format_value(member, meter), meter)
+    return _format_container(value, meter)
 
 
 def sprint(values: Sequence[GoValue], meter: Meter) -> str:
-    """Go's fmt.Sprint: a space between two values of which neither is text."""
+    """Return Go's fmt.Sprint: a space between two values of which neither is a string."""
     parts: list[str] = []
     after_text = True
     for value in values:
@@ -102,29 +90,25 @@ def sprint(values: Sequence[GoValue], meter: Meter) -> str:
     return join(parts)
 
 
-def sprintln(values: Sequence[GoValue], meter: Meter) -> str:
-    """Go's fmt.Sprintln: a space between all values, and a line feed."""
-    return join([" ".join(format_value(value, meter) for value in values), "\n"])
-
-
 def sprintf(template: str, values: Sequence[GoValue], meter: Meter) -> str:
-    """Go's fmt.Sprintf for `PRINTF_VERBS`, the flags `-`, `+`, `0` and space, width and precision.
+    """Return Go's fmt.Sprintf, for the directives that are supported.
 
     Raises:
-        EvaluationError: another verb or flag, a verb that doesn't fit its value, a value too
-            many or too few.
+        EvaluationError: a directive is not supported or doesn't fit its value, or there is a value
+            too many or too few.
     """
     parts: list[str] = []
     length = end = used = 0
     while (start := template.find("%", end)) >= 0:
         parts.append(template[end:start])
-        directive, end = _directive(template, start)
-        if directive.verb == "%":
+        directive = _directive(template, start)
+        end = directive.end()
+        if directive["verb"] == "%":
             parts.append("%")
             continue
         if used == len(values):
             raise EvaluationError("the format has more directives than there are values")
-        text = directive.format(values[used], meter)
+        text = _format(directive, values[used], meter)
         used += 1
         length += len(text)
         check_text_length(length)
@@ -139,119 +123,15 @@ def check_printf(template: str) -> None:
     """Check a printf format that is known when the template is written.
 
     Raises:
-        EvaluationError: a verb or flag that is not supported.
+        EvaluationError: a directive is not supported.
     """
     end = 0
     while (start := template.find("%", end)) >= 0:
-        _, end = _directive(template, start)
+        end = _directive(template, start).end()
 
 
-def quote(text: str) -> str:
-    r"""`%q` of a text: Go's strconv.Quote. Bytes that are not UTF-8 become `\xNN`."""
-    parts: list[str] = []
-    for character in text:
-        code = ord(character)
-        if character in _QUOTED:
-            parts.append(_QUOTED[character])
-        elif character.isprintable():
-            parts.append(character)
-        elif code < 0x20 or code == 0x7F:
-            parts.append(f"\\x{code:02x}")
-        elif 0xDC80 <= code <= 0xDCFF:
-            parts.append(f"\\x{code - 0xDC00:02x}")
-        else:
-            parts.append(f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
-    return '"' + "".join(parts) + '"'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Directive:
-    """One `%…` of a printf format. `precision` is None when none is given."""
-
-    verb: str
-    minus: bool
-    plus: bool
-    space: bool
-    zero: bool
-    width: int
-    precision: int | None
-
-    def format(self, value: GoValue, meter: Meter) -> str:
-        """The text of a value; of every member for a list or map, as Go does."""
-        if is_list(value) or is_map(value):
-            return _format_container(value, lambda member: self._member(member, meter), meter)
-        text = self._scalar(value)
-        if text is None:
-            hint = "; numbers of claims are printed by %v or %.0f" if type(value) is float else ""
-            raise EvaluationError(f"%{self.verb} can't print {describe(value)}{hint}")
-        return text
-
-    def _member(self, value: GoValue, meter: Meter) -> str:
-        # Go's fmt has no verb and no width for a nil within a list or map.
-        return "<nil>" if value is None else self.format(value, meter)
-
-    def _scalar(self, value: GoValue) -> str | None:
-        """The text of a value that is no list or map; None when the verb doesn't fit."""
-        kind = type(value)
-        if kind is str:
-            return self._text(value)
-        if kind is float:
-            return self._float(value)
-        if kind is int or kind is Byte:
-            return self._integer(int(value))
-        if kind is bool and self.verb in "vt":
-            return self._pad("true" if value else "false")
-        if value is None and self.verb == "v":
-            return self._pad("<nil>")
-        return None
-
-    def _text(self, value: str) -> str | None:
-        if self.verb in "vs":
-            return self._pad(self._cut(value))
-        if self.verb == "q":
-            return self._pad(quote(self._cut(value)))
-        return None
-
-    def _float(self, value: float) -> str | None:
-        if self.verb not in "vf":
-            return None
-        if self.verb == "v" and self.precision is None:
-            text = format_float(abs(value))
-        else:
-            precision = 6 if self.precision is None else self.precision
-            text = f"{abs(value):.{precision}{'g' if self.verb == 'v' else 'f'}}"
-        return self._number(text, negative=repr(value)[0] == "-", fill=self.zero)
-
-    def _integer(self, value: int) -> str | None:
-        if self.verb not in "vd":
-            return None
-        if self.precision is None:
-            return self._number(str(abs(value)), negative=value < 0, fill=self.zero)
-        if value == 0 and self.precision == 0:
-            return " " * self.width
-        digits = str(abs(value)).zfill(self.precision)
-        return self._number(digits, negative=value < 0, fill=False)
-
-    def _number(self, digits: str, *, negative: bool, fill: bool) -> str:
-        sign = "-" if negative else "+" if self.plus and self.verb != "v" else ""
-        if not sign and self.space:
-            sign = " "
-        if fill and not self.minus:
-            return sign + digits.zfill(self.width - len(sign))
-        text = sign + digits
-        return text.ljust(self.width) if self.minus else text.rjust(self.width)
-
-    def _cut(self, text: str) -> str:
-        return text if self.precision is None else text[: self.precision]
-
-    def _pad(self, text: str) -> str:
-        if self.minus:
-            return text.ljust(self.width)
-        return text.rjust(self.width, "0" if self.zero else " ")
-
-
-def _directive(template: str, start: int) -> tuple[_Directive, int]:
-    """The directive at `start`, and where it ends."""
+def _directive(template: str, start: int) -> re.Match[str]:
+    """Return the directive at `start`, after checking that it is supported."""
     match = _DIRECTIVE.match(template, start)
     if match is None:  # the pattern matches at every %
         raise EvaluationError("a directive is not supported")
@@ -265,38 +145,50 @@ def _directive(template: str, start: int) -> tuple[_Directive, int]:
         )
     if max(len(width), len(precision or "")) > _MAX_WIDTH_DIGITS:
         raise EvaluationError(f"a width or precision has over {_MAX_WIDTH_DIGITS} digits")
-    if (" " in flags and verb in "qstv") or ("+" in flags and verb == "q"):
+    if flags.strip("0"):
         raise EvaluationError(f"this flag is not supported with %{verb}")
-    return _Directive(
-        verb=verb,
-        minus="-" in flags,
-        plus="+" in flags,
-        space=" " in flags,
-        zero="0" in flags,
-        width=int(width or 0),
-        precision=None if precision is None else int(precision or 0),
-    ), match.end()
+    if precision is not None and verb not in "fs":
+        raise EvaluationError(f"a precision is not supported with %{verb}")
+    return match
 
 
-def _format_container(value: Any, format_member: Callable[[GoValue], str], meter: Meter) -> str:
-    """`[a b]` or `map[k:v k:v]`, a map's keys sorted."""
+def _format(directive: re.Match[str], value: GoValue, meter: Meter) -> str:
+    """Return the text of a value, padded to the directive's width.
+
+    Raises:
+        EvaluationError: the verb doesn't fit the value.
+    """
+    flags, digits, precision, verb = directive.groups()
+    kind, width = type(value), int(digits or 0)
+    if verb == "v" or (verb == "d" and kind is int) or (verb == "t" and kind is bool):
+        text = format_value(value, meter)
+    elif verb == "s" and kind is str:
+        text = value if precision is None else value[: int(precision or 0)]
+    elif verb == "f" and kind is float:
+        text = f"{value:.{6 if precision is None else int(precision or 0)}f}"
+    else:
+        hint = "; numbers of claims are printed by %v or %.0f" if kind is float else ""
+        raise EvaluationError(f"%{verb} can't print {describe(value)}{hint}")
+    if width and (is_list(value) or is_map(value)):
+        raise EvaluationError(f"{describe(value)} is printed without a width")
+    if flags and kind in {int, float}:
+        return text.zfill(width)  # after the sign
+    return text.rjust(width, "0" if flags else " ")
+
+
+def _format_container(value: Any, meter: Meter) -> str:
+    """Return `[a b]` or `map[k:v k:v]`, a map's keys sorted."""
     if meter.depth == MAX_NESTING_DEPTH:
         raise EvaluationError(f"a printed claim is nested deeper than {MAX_NESTING_DEPTH} levels")
     meter.depth += 1
     meter.work(len(value))
     parts: list[str] = []
     length = 0
-    if is_list(value):
-        prefix = ""
-        for member in value:
-            parts.append(format_member(from_claim(member)))
-            length += len(parts[-1]) + 1
-            check_text_length(length)
-    else:
-        prefix = "map"
-        for key in sorted_keys(value, meter):
-            parts.append(f"{format_member(key)}:{format_member(from_claim(value[key]))}")
-            length += len(parts[-1]) + 1
-            check_text_length(length)
+    prefix = "map" if is_map(value) else ""
+    for item in sorted_keys(value, meter) if prefix else value:
+        label, member = (f"{item}:", value[item]) if prefix else ("", item)
+        parts.append(label + format_value(from_claim(member), meter))
+        length += len(parts[-1]) + 1
+        check_text_length(length)
     meter.depth -= 1
     return f"{prefix}[{' '.join(parts)}]"

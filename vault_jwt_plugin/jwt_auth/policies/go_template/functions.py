@@ -1,11 +1,11 @@
 """The functions of a policy template.
 
 OpenBao's own (sdk/helper/template/funcs.go) and those of the language (text/template/funcs.go);
-`call` is left out: claims hold no functions. `and` and `or` are nodes, as they need not evaluate
-all of their arguments.
+`call` is left out: claims hold no functions. `and` and `or` are operands of their own, as they
+need not evaluate all of their arguments.
 
-Differs from OpenBao: `html`, `js` and `urlquery` are refused. They escape text for a document or
-an address, which no policy's name is.
+Differs from OpenBao: `html`, `js`, `urlquery` and `println` are refused. They escape text for a
+document or an address, or end a line, which no policy name needs.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vault_jwt_plugin.jwt_auth.claims.bound_claims import glob_matches
-from vault_jwt_plugin.jwt_auth.policies.go_template.format import sprint, sprintf, sprintln
+from vault_jwt_plugin.jwt_auth.policies.go_template.format import sprint, sprintf
 from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
+    MAX_TEMPLATE_LENGTH,
     EvaluationError,
     Meter,
     check_text_length,
 )
 from vault_jwt_plugin.jwt_auth.policies.go_template.times import format_time
 from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
-    Byte,
     GoValue,
     describe,
     equal,
@@ -44,8 +44,10 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 _MAX_LAYOUT_LENGTH = 256
+_UNLIMITED = MAX_TEMPLATE_LENGTH
 _SHA256_SUFFIX_LENGTH = 8
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_INVALID = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,11 @@ class Kind(Enum):
     INTEGER = "an integer"
     ANY = "any value"
 
+    @property
+    def type(self) -> type:
+        """The Python type of a string or an integer."""
+        return str if self is Kind.TEXT else int
+
 
 Implementation: TypeAlias = Callable[[Sequence[Any], Environment], GoValue]
 
@@ -84,59 +91,39 @@ class Function:
 
     Attributes:
         parameters: the kinds of its arguments, in order.
-        variadic: whether any number of `Kind.ANY` may follow them.
+        optional: how many more arguments, of any kind, may follow.
         apply: evaluates it; the arguments have been checked against `parameters`.
     """
 
     parameters: tuple[Kind, ...]
-    variadic: bool = False
+    optional: int = 0
     apply: Implementation
 
     def accepts(self, count: int) -> bool:
-        """Whether it can be called with this many arguments."""
-        least = len(self.parameters)
-        return count >= least if self.variadic else count == least
+        """Return whether it can be called with this many arguments."""
+        return 0 <= count - len(self.parameters) <= self.optional
 
     def kind(self, index: int) -> Kind:
-        """What the argument at `index`, counted from 0, has to be."""
+        """Return the kind of the argument at `index`, counted from 0."""
         return self.parameters[index] if index < len(self.parameters) else Kind.ANY
 
 
 def _uppercase(text: str) -> str:
-    """Go's strings.ToUpper: letter by letter, never more letters than before."""
-    mapped = text.upper()
-    # No letter's full mapping is shorter, so that the same length is one letter each.
-    if text.isascii() or (len(mapped) == len(text) and text.isprintable()):
-        return mapped
-    return "".join(map(_simple_upper, text))
+    """Return Go's strings.ToUpper: letter by letter, U+FFFD for a byte that is not UTF-8."""
+    return text.upper() if text.isascii() else _INVALID.sub("\ufffd", "".join(map(_upper, text)))
+
+
+def _upper(letter: str) -> str:
+    # The full mapping turns ß into SS. Where a one-letter mapping exists too (U+1FB3), title()
+    # returns it.
+    mapped = (letter.upper(), letter.title(), letter)
+    return next(candidate for candidate in mapped if len(candidate) == 1)
 
 
 def _lowercase(text: str) -> str:
-    """Go's strings.ToLower: letter by letter, without the rule for a sigma at a word's end."""
-    mapped = text.lower()
-    single = len(mapped) == len(text) and "\u03a3" not in text
-    if text.isascii() or (single and text.isprintable()):
-        return mapped
-    return "".join(map(_simple_lower, text))
-
-
-def _simple_upper(letter: str) -> str:
-    # Unicode's full mapping turns ß into SS. Where there is a one-letter mapping too, title()
-    # has it (U+1FB3 and its kin).
-    for mapped in (letter.upper(), letter.title()):
-        if len(mapped) == 1:
-            return _replace_invalid(mapped)
-    return letter
-
-
-def _simple_lower(letter: str) -> str:
-    # İ, the one letter whose full mapping is longer, becomes a plain i.
-    return _replace_invalid(letter.lower()[0])
-
-
-def _replace_invalid(letter: str) -> str:
-    # strings.Map writes U+FFFD for a byte that is not UTF-8.
-    return "\ufffd" if "\udc80" <= letter <= "\udcff" else letter
+    """Return Go's strings.ToLower, which does not treat a sigma at a word's end differently."""
+    # Only İ has a longer full mapping; it becomes a plain i.
+    return _INVALID.sub("\ufffd", "".join(letter.lower()[0] for letter in text))
 
 
 def _truncate(arguments: Sequence[Any], _environment: Environment) -> str:
@@ -207,8 +194,11 @@ def _length(arguments: Sequence[Any], _environment: Environment) -> int:
     raise EvaluationError(f"{describe(value)} has no length")
 
 
-def _index(arguments: Sequence[Any], environment: Environment) -> GoValue:
-    """`index x 1 "a"` is x[1]["a"]. A key that a map lacks gives null, even here."""
+def _index(arguments: Sequence[Any], _environment: Environment) -> GoValue:
+    """Return x[1]["a"] for `index x 1 "a"`. A key that a map lacks gives null, even here.
+
+    Differs from OpenBao: the bytes of a string, which are numbers, can't be taken out.
+    """
     value, *indexes = arguments
     if value is None:
         raise EvaluationError("null can't be indexed")
@@ -219,50 +209,34 @@ def _index(arguments: Sequence[Any], environment: Environment) -> GoValue:
             value = from_claim(value.get(index))
         elif is_list(value):
             value = from_claim(value[_position(index, len(value) - 1)])
-        elif type(value) is str:
-            environment.meter.work(len(value))
-            data = to_bytes(value)
-            value = Byte(data[_position(index, len(data) - 1)])
         else:
             raise EvaluationError(f"{describe(value)} can't be indexed")
     return value
 
 
 def _slice(arguments: Sequence[Any], environment: Environment) -> GoValue:
-    """`slice x 1 2` is x[1:2]. Of a text the bytes are counted."""
+    """Return x[1:2] for `slice x 1 2`; of a string the bytes are counted."""
     value, *indexes = arguments
-    if len(indexes) > 3:
-        raise EvaluationError("slice takes at most 3 indexes")
-    if type(value) is str:
-        if len(indexes) == 3:
-            raise EvaluationError("slice takes at most 2 indexes of a string")
-        data = to_bytes(value)
-        start, end = _bounds(indexes, len(data))
-        return from_bytes(data[start:end])
-    if not is_list(value):
+    if type(value) is not str and not is_list(value):
         raise EvaluationError(f"{describe(value)} can't be sliced")
-    start, end = _bounds(indexes, len(value))
-    environment.meter.work(end - start)
-    return value[start:end]
-
-
-def _bounds(indexes: Sequence[GoValue], length: int) -> tuple[int, int]:
-    bounds = [0, length]
-    bounds[: len(indexes)] = [_position(index, length) for index in indexes]
+    items = to_bytes(value) if type(value) is str else value
+    bounds = [0, len(items)]
+    bounds[: len(indexes)] = [_position(index, len(items)) for index in indexes]
     if bounds != sorted(bounds):
         raise EvaluationError("slice indexes must ascend")
-    return bounds[0], bounds[1]
+    taken = items[bounds[0] : bounds[1]]
+    environment.meter.work(len(taken))
+    return from_bytes(taken) if type(value) is str else taken
 
 
 def _position(index: GoValue, last: int) -> int:
-    """An index of a list or text, at most `last`."""
-    if type(index) is not int and type(index) is not Byte:
+    if type(index) is not int:
         raise EvaluationError(
             f"a list or string is indexed by an integer, not by {describe(index)}"
         )
     if not 0 <= index <= last:
-        raise EvaluationError(f"index {int(index)} is out of range")
-    return int(index)
+        raise EvaluationError(f"index {index} is out of range")
+    return index
 
 
 def _equals(arguments: Sequence[Any], _environment: Environment) -> bool:
@@ -275,12 +249,12 @@ def _at_most(first: GoValue, second: GoValue) -> bool:
 
 
 def _text(convert: Callable[[str], str]) -> Function:
-    """A function from one text to another."""
+    """Return the function that converts one string."""
     return Function(parameters=(Kind.TEXT,), apply=lambda arguments, _: convert(arguments[0]))
 
 
 def _pair(compare: Callable[[Any, Any], bool]) -> Function:
-    """A comparison of two values."""
+    """Return the function that compares two values."""
     return Function(parameters=(Kind.ANY, Kind.ANY), apply=lambda arguments, _: compare(*arguments))
 
 
@@ -306,20 +280,17 @@ FUNCTIONS: dict[str, Function] = {
     ),
     "not": Function(parameters=(Kind.ANY,), apply=lambda args, _: not args[0]),
     "len": Function(parameters=(Kind.ANY,), apply=_length),
-    "index": Function(parameters=(Kind.ANY,), variadic=True, apply=_index),
-    "slice": Function(parameters=(Kind.ANY,), variadic=True, apply=_slice),
+    "index": Function(parameters=(Kind.ANY,), optional=_UNLIMITED, apply=_index),
+    "slice": Function(parameters=(Kind.ANY,), optional=2, apply=_slice),
     "print": Function(
-        parameters=(), variadic=True, apply=lambda args, env: sprint(args, env.meter)
+        parameters=(), optional=_UNLIMITED, apply=lambda args, env: sprint(args, env.meter)
     ),
     "printf": Function(
         parameters=(Kind.TEXT,),
-        variadic=True,
+        optional=_UNLIMITED,
         apply=lambda args, env: sprintf(args[0], args[1:], env.meter),
     ),
-    "println": Function(
-        parameters=(), variadic=True, apply=lambda args, env: sprintln(args, env.meter)
-    ),
-    "eq": Function(parameters=(Kind.ANY, Kind.ANY), variadic=True, apply=_equals),
+    "eq": Function(parameters=(Kind.ANY, Kind.ANY), optional=_UNLIMITED, apply=_equals),
     "ne": _pair(lambda first, second: not equal(first, second)),
     "lt": _pair(less),
     "le": _pair(_at_most),

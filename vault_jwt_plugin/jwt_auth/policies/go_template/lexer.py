@@ -1,4 +1,4 @@
-"""Cuts a policy template into tokens. Mirrors Go's text/template/parse/lex.go."""
+"""Cut a policy template into tokens. Mirrors Go's text/template/parse/lex.go."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ KEYWORDS = frozenset(
 
 _SPACES = " \t\r\n"
 _WORD_ENDS = frozenset(" \t\r\n.,|:)(")
-# As Go scans them: wrong numbers pass here and are refused when they are converted.
-_NUMBER = re.compile(
-    r"[+-]?(?:"
-    r"0[xX][0-9a-fA-F_]*(?:\.[0-9a-fA-F_]*)?(?:[pP][+-]?[0-9_]*)?"
-    r"|0[oO][0-7_]*(?:\.[0-7_]*)?"
-    r"|0[bB][01_]*(?:\.[01_]*)?"
-    r"|[0-9_]*(?:\.[0-9_]*)?(?:[eE][+-]?[0-9_]*)?"
-    r")i?"
-)
+# Wrong numbers pass here and are refused, with their spelling, when they are converted.
+_NUMBER = re.compile(r"[+-]?(?:[0-9.]|[eE][+-]|\w)*")
 
 
 class Kind(Enum):
@@ -41,7 +34,6 @@ class Kind(Enum):
     VARIABLE = "a variable"
     DOT = "."
     NUMBER = "a number"
-    CHARACTER = "a character constant"
     STRING = "a string"
     PIPE = "|"
     LEFT_PAREN = "("
@@ -50,6 +42,15 @@ class Kind(Enum):
     ASSIGN = "="
     OTHER = "a character"
     END = "the end of the template"
+
+
+_SIGNS = {
+    "(": Kind.LEFT_PAREN,
+    ")": Kind.RIGHT_PAREN,
+    "|": Kind.PIPE,
+    "=": Kind.ASSIGN,
+    ":": Kind.DECLARE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class MalformedTemplateError(Exception):
 
 
 class Lexer:
-    """Cuts one template. `tokens` is its only use."""
+    """Cut one template into tokens."""
 
     def __init__(self, template: str) -> None:
         self._input = template
@@ -87,7 +88,7 @@ class Lexer:
         self._tokens: list[Token] = []
 
     def tokens(self) -> list[Token]:
-        """All tokens, `Kind.END` last.
+        """Return all tokens, `Kind.END` last.
 
         Raises:
             MalformedTemplateError: an action, comment, string or parenthesis is not closed, or
@@ -106,7 +107,7 @@ class Lexer:
         return MalformedTemplateError(reason, position=at, construct=self._input[at : at + 1])
 
     def _text(self) -> bool:
-        """Text up to an action; False at the end of the template. Comments vanish here."""
+        """Read text up to an action, without comments; return False at the template's end."""
         while True:
             start = self._at
             opening = self._input.find("{{", start)
@@ -150,7 +151,7 @@ class Lexer:
         return position < len(self._input) and self._input[position] in _SPACES
 
     def _inside(self) -> bool:
-        """One token of an action; False when the action is closed."""
+        """Read one token of an action; return False when the action is closed."""
         start = self._at
         if self._close():
             if self._parens:
@@ -162,7 +163,7 @@ class Lexer:
         character = self._input[start]
         if character in _SPACES:
             self._space()
-        elif character in '"`' or character == "'":
+        elif character in '"`':
             self._quoted(character)
         elif character == "$" or (character == "." and not self._digit(start + 1)):
             self._field(Kind.VARIABLE if character == "$" else Kind.FIELD)
@@ -197,11 +198,10 @@ class Lexer:
                 raise self._fault("a quotation is not closed", start)
             self._at += 1
         self._at += 1
-        kinds = {"'": Kind.CHARACTER}
-        self._emit(kinds.get(quote, Kind.STRING), start)
+        self._emit(Kind.STRING, start)
 
     def _letters(self) -> None:
-        """Pass a name; what follows it must be able to."""
+        """Pass a name, and check that the next character may follow one."""
         while self._at < len(self._input) and _is_letter(self._input[self._at]):
             self._at += 1
         rest = self._input[self._at : self._at + 1]
@@ -229,7 +229,7 @@ class Lexer:
         match = _NUMBER.match(self._input, start)
         self._at = start if match is None else match.end()
         following = self._input[self._at : self._at + 1]
-        if following and (_is_letter(following) or following in "+-"):
+        if following and following in "+-":
             raise self._fault("this number is not supported", start)
         self._emit(Kind.NUMBER, start)
 
@@ -238,29 +238,26 @@ class Lexer:
         self._at += 1
         if character == "(":
             self._parens += 1
-            self._emit(Kind.LEFT_PAREN, start)
         elif character == ")":
             self._parens -= 1
             if self._parens < 0:
                 raise self._fault("a parenthesis is closed that was not opened", start)
-            self._emit(Kind.RIGHT_PAREN, start)
-        elif character == "|":
-            self._emit(Kind.PIPE, start)
-        elif character == "=":
-            self._emit(Kind.ASSIGN, start)
         elif character == ":":
-            self._at += 1
-            if self._input[start : self._at] != ":=":
+            if not self._input.startswith("=", self._at):
                 raise self._fault("':' must be followed by '='", start)
-            self._emit(Kind.DECLARE, start)
-        elif character.isascii() and character.isprintable():
-            self._emit(Kind.OTHER, start)
-        else:
+            self._at += 1
+        elif character == "'":
+            raise self._fault(
+                "a character in single quotes is not supported; write a string in double quotes",
+                start,
+            )
+        elif not (character.isascii() and character.isprintable()):
             raise self._fault(f"unexpected {_shown(character)}", start)
+        self._emit(_SIGNS.get(character, Kind.OTHER), start)
 
 
 def _is_letter(character: str) -> bool:
-    """Go's isAlphaNumeric: letters, decimal digits, underscore."""
+    """Return whether Go's isAlphaNumeric is true: letters, decimal digits, underscore."""
     return character == "_" or character.isalpha() or character.isdecimal()
 
 

@@ -1,7 +1,7 @@
-"""What a policy template may cost, and the two ways in which it fails while it is evaluated.
+"""The limits of policy templates, and the two errors of their evaluation.
 
 The role's writer chooses the template, but an attacker who can get a token signed chooses the
-claims: without bounds a claim of a million letters and two `replace` calls would hold up every
+claims. Without limits, a claim of a million letters and two `replace` calls would hold up every
 login of the process.
 """
 
@@ -26,7 +26,7 @@ MAX_TEXT_LENGTH = 64 * 1024
 """Characters of a text that a function makes on the way."""
 
 MAX_STEPS = 20_000
-"""Nodes and function calls evaluated in one login, over all its policies."""
+"""Statements and function calls evaluated in one login, over all its policies."""
 
 MAX_ITERATIONS = 5_000
 """Rounds of `range` in one login, over all its policies."""
@@ -39,8 +39,8 @@ class EvaluationError(Exception):
     """A template could not be evaluated. Becomes a `TemplateError`, which knows the policy.
 
     Attributes:
-        reason: what was wrong, without any claim's value.
-        position: where in the template, counted from 0; None until a node that knows fills it in.
+        reason: what is wrong, without any claim's value.
+        position: the character of the template, from 0; None until an operand that knows sets it.
     """
 
     def __init__(self, reason: str, *, position: int | None = None) -> None:
@@ -54,7 +54,7 @@ class ClaimMissingError(EvaluationError):
 
 
 class Meter:
-    """What is left of the bounds of one login. Every loop and every text goes through it."""
+    """Count what one login may still cost. Every loop and every text is counted."""
 
     __slots__ = ("depth", "iterations_left", "steps_left", "work_left")
 
@@ -65,7 +65,7 @@ class Meter:
         self.work_left = MAX_WORK
 
     def step(self) -> None:
-        """Count one node or call.
+        """Count one statement or call.
 
         Raises:
             EvaluationError: more than `MAX_STEPS`.

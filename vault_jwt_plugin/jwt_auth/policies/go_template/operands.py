@@ -1,15 +1,14 @@
 """The operands of a parsed policy template: the parts that have a value.
 
-Mirrors the eval half of Go's text/template/exec.go, with `missingkey=error`. An operand is given
-the run, which holds what changes during one evaluation, and `dot`, the value that `.` stands for.
+Mirrors the eval half of Go's text/template/exec.go, with `missingkey=error`. `dot` is the value
+that `.` stands for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from vault_jwt_plugin.jwt_auth.policies.go_template.functions import Environment, Function, Kind
 from vault_jwt_plugin.jwt_auth.policies.go_template.limits import (
     MAX_NAME_LENGTH,
     ClaimMissingError,
@@ -23,6 +22,13 @@ from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
     from_claim,
     is_map,
 )
+
+if TYPE_CHECKING:
+    from vault_jwt_plugin.jwt_auth.policies.go_template.functions import (
+        Environment,
+        Function,
+        Kind,
+    )
 
 _MAX_SHOWN = 128
 
@@ -59,15 +65,9 @@ class Run:
         self.output.append(text)
 
     def variable(self, name: str) -> int:
-        """The place of the innermost variable of this name.
-
-        Raises:
-            EvaluationError: it was declared in a part that was not evaluated.
-        """
-        for place in range(len(self.variables) - 1, -1, -1):
-            if self.variables[place][0] == name:
-                return place
-        raise EvaluationError(f"the variable {_cut(name)} has no value")
+        """Return the place of the innermost variable of this name; the parser checked it."""
+        places = range(len(self.variables) - 1, -1, -1)
+        return next(place for place in places if self.variables[place][0] == name)
 
     def assign(self, name: str, value: GoValue) -> None:
         """Give the innermost variable of this name another value."""
@@ -75,7 +75,7 @@ class Run:
 
 
 def _cut(name: str) -> str:
-    """A name or path of a template as messages show it: templates may be long, texts may not."""
+    """Return a name or path as messages show it, which must not be as long as a template."""
     return name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}…"
 
 
@@ -83,25 +83,19 @@ class Operand(Protocol):
     """A part that has a value."""
 
     def evaluate(self, run: Run, dot: GoValue, /) -> GoValue:
-        """Its value."""
+        """Return its value."""
 
     def __str__(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Literal:
-    """A constant of the template.
-
-    Attributes:
-        value: what it is where any value is taken; a number is an int or float by its spelling.
-        integer: its value where an integer is taken; None when it has none.
-    """
+    """A constant of the template."""
 
     value: GoValue
-    integer: int | None = None
 
     def evaluate(self, _run: Run, _dot: GoValue) -> GoValue:
-        """The constant."""
+        """Return the constant."""
         return self.value
 
     def __str__(self) -> str:
@@ -113,7 +107,7 @@ class Dot:
     """`.`: the claims, or what `with` and `range` put in their place."""
 
     def evaluate(self, _run: Run, dot: GoValue) -> GoValue:
-        """The value that the statement around it got."""
+        """Return the value that `.` stands for."""
         return dot
 
     def __str__(self) -> str:
@@ -127,7 +121,7 @@ class Variable:
     name: str
 
     def evaluate(self, run: Run, _dot: GoValue) -> GoValue:
-        """What it was last given."""
+        """Return the value that it was last given."""
         return run.variables[run.variable(self.name)][1]
 
     def __str__(self) -> str:
@@ -143,11 +137,11 @@ class Member:
     position: int
 
     def evaluate(self, run: Run, dot: GoValue) -> GoValue:
-        """The member. Null when the claim is null.
+        """Return the member, None when the claim is null.
 
         Raises:
             ClaimMissingError: a map has no such member.
-            EvaluationError: a member is asked of what is no map.
+            EvaluationError: a value before the last name is no map.
         """
         value = self.base.evaluate(run, dot)
         for depth, name in enumerate(self.names):
@@ -187,22 +181,14 @@ class Call:
     checked: tuple[tuple[int, Kind], ...]
     position: int
 
-    def evaluate(self, run: Run, dot: GoValue) -> GoValue:
-        """What the function returns."""
-        return self._apply(run, [argument.evaluate(run, dot) for argument in self.arguments])
-
-    def evaluate_piped(self, run: Run, dot: GoValue, last: GoValue) -> GoValue:
-        """The same, with the value of the pipeline before it."""
-        values = [argument.evaluate(run, dot) for argument in self.arguments]
-        values.append(last)
-        return self._apply(run, values)
-
-    def _apply(self, run: Run, values: list[Any]) -> GoValue:
+    def evaluate(self, run: Run, dot: GoValue, *piped: GoValue) -> GoValue:
+        """Return the function's result; `piped` is the pipeline's value, if there is one."""
+        values: list[Any] = [argument.evaluate(run, dot) for argument in self.arguments]
+        values.extend(piped)
         try:
             run.meter.step()
             for index, kind in self.checked:
-                expected = str if kind is Kind.TEXT else int
-                if type(values[index]) is not expected:
+                if type(values[index]) is not kind.type:
                     raise EvaluationError(
                         f"argument {index + 1} must be {kind.value}, not {describe(values[index])}"
                     )
@@ -230,24 +216,15 @@ class Choice:
     stops_at: bool
     arguments: tuple[Operand, ...]
 
-    def evaluate(self, run: Run, dot: GoValue) -> GoValue:
-        """The argument that decided. There is at least one."""
+    def evaluate(self, run: Run, dot: GoValue, *piped: GoValue) -> GoValue:
+        """Return the argument that decides; `piped` is the pipeline's value, if there is one."""
         run.meter.step()
         value: GoValue = None
         for argument in self.arguments:
             value = argument.evaluate(run, dot)
             if bool(value) is self.stops_at:
-                break
-        return value
-
-    def evaluate_piped(self, run: Run, dot: GoValue, last: GoValue) -> GoValue:
-        """The same, with the value of the pipeline before it as the last argument."""
-        run.meter.step()
-        for argument in self.arguments:
-            value = argument.evaluate(run, dot)
-            if bool(value) is self.stops_at:
                 return value
-        return last
+        return piped[0] if piped else value
 
     def __str__(self) -> str:
         return "(or)" if self.stops_at else "(and)"
@@ -258,8 +235,8 @@ class Pipeline:
     """`$x := operand | function | function`.
 
     Attributes:
-        declared: the variables that get the value; two for `range $index, $element`.
-        assigns: whether they exist already (`=`), else they are new (`:=`).
+        declared: the variables that are set; two for `range $index, $element`.
+        assigns: whether they exist already (`=`); otherwise they are new (`:=`).
     """
 
     first: Operand
@@ -268,10 +245,10 @@ class Pipeline:
     assigns: bool
 
     def evaluate(self, run: Run, dot: GoValue) -> GoValue:
-        """The value of the last function."""
+        """Return the value of the last function, after setting the variables."""
         value = self.first.evaluate(run, dot)
         for call in self.rest:
-            value = call.evaluate_piped(run, dot, value)
+            value = call.evaluate(run, dot, value)
         for name in self.declared:
             if self.assigns:
                 run.assign(name, value)

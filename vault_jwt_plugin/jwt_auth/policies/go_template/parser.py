@@ -1,4 +1,4 @@
-"""Builds the statements of a policy template out of its tokens.
+"""Build the statements of a policy template from its tokens.
 
 Mirrors the upper half of Go's text/template/parse/parse.go, for the blocks that policies need.
 """
@@ -41,7 +41,7 @@ class _Parser(ExpressionParser):
         return statements
 
     def _statements(self) -> tuple[tuple[Statement, ...], Token]:
-        """Statements up to `end`, `else` (both passed) or the end of the template."""
+        """Parse statements up to `end`, `else` (both passed) or the end of the template."""
         statements: list[Statement] = []
         while True:
             token = self._next()
@@ -61,10 +61,7 @@ class _Parser(ExpressionParser):
     def _action(self, word: Token) -> Statement:
         if word.kind is not Kind.KEYWORD or word.text == "nil":
             pipeline = self._pipeline(Kind.CLOSE)
-            return Action(
-                pipeline=simplest(pipeline),
-                silent=bool(pipeline.declared),
-            )
+            return Action(pipeline=simplest(pipeline), silent=bool(pipeline.declared))
         self._next()
         if word.text in {"if", "with"}:
             return self._condition(word)
@@ -80,20 +77,16 @@ class _Parser(ExpressionParser):
         )
 
     def _condition(self, word: Token) -> Condition:
-        """`if` or `with`, whose word is passed, up to its `end`."""
+        """Parse `if` or `with`, whose word is passed, up to its `end`."""
         scope = len(self._variables)
         pipeline = self._pipeline(Kind.CLOSE)
         body, otherwise = self._block(word)
         del self._variables[scope:]
-        return Condition(
-            pipeline=simplest(pipeline),
-            binds=word.text == "with",
-            body=body,
-            otherwise=otherwise,
-        )
+        binds = word.text == "with"
+        return Condition(pipeline=simplest(pipeline), binds=binds, body=body, otherwise=otherwise)
 
     def _range(self, word: Token) -> Range:
-        """`range`, whose word is passed, up to its `end`."""
+        """Parse `range`, whose word is passed, up to its `end`."""
         scope = len(self._variables)
         pipeline = self._pipeline(Kind.CLOSE, ranges=True)
         body, otherwise = self._block(word)
@@ -101,14 +94,13 @@ class _Parser(ExpressionParser):
         return Range(
             pipeline=simplest(pipeline),
             declared=pipeline.declared,
-            assigns=pipeline.assigns,
             body=body,
             otherwise=otherwise,
             position=word.position,
         )
 
     def _block(self, word: Token) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-        """The body and the `else` branch of the block that `word` began."""
+        """Parse the body and the `else` branch of the block that `word` began."""
         self._enter(word)
         self._ranges += word.text == "range"
         body, last = self._scope(word)
@@ -132,7 +124,7 @@ class _Parser(ExpressionParser):
         return body, otherwise
 
     def _scope(self, word: Token) -> tuple[tuple[Statement, ...], Token]:
-        """Statements up to `end` or `else`, with the variables that they alone see."""
+        """Parse statements up to `end` or `else`, then drop the variables declared in them."""
         scope = len(self._variables)
         statements, last = self._statements()
         if last.kind is Kind.END:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 from vault_jwt_plugin.jwt_auth.policies.go_template.format import format_value
 from vault_jwt_plugin.jwt_auth.policies.go_template.limits import EvaluationError
 from vault_jwt_plugin.jwt_auth.policies.go_template.values import (
-    Byte,
     GoValue,
     describe,
     from_claim,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Flow(Enum):
-    """How a statement ended that did not simply end."""
+    """How a statement leaves the body of a `range`."""
 
     BREAK = "break"
     CONTINUE = "continue"
@@ -39,7 +38,7 @@ class Statement(Protocol):
     """A part that writes."""
 
     def run(self, run: Run, dot: GoValue, /) -> Flow | None:
-        """Write its text; tell when the `range` around it is to be left or goes on."""
+        """Write its text; return how to go on in the `range` around it, None for as usual."""
 
 
 def run_all(statements: Sequence[Statement], run: Run, dot: GoValue) -> Flow | None:
@@ -54,7 +53,7 @@ def run_all(statements: Sequence[Statement], run: Run, dot: GoValue) -> Flow | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """What stands outside of the braces."""
+    """Text outside of the braces."""
 
     text: str
 
@@ -65,7 +64,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """`{{ pipeline }}`: writes the value, unless it went into a variable."""
+    """`{{ pipeline }}`: writes the value, unless it sets a variable."""
 
     pipeline: Operand
     silent: bool
@@ -93,7 +92,7 @@ class Condition:
     otherwise: tuple[Statement, ...]
 
     def run(self, run: Run, dot: GoValue) -> Flow | None:
-        """Run one of the branches; variables declared in it are gone afterwards."""
+        """Run one of the branches, then drop the variables that it declared."""
         mark = len(run.variables)
         value = self.pipeline.evaluate(run, dot)
         if value:  # empty, zero, false and null are false, as in Python
@@ -106,11 +105,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """`range`: the body for every element, with the element as the dot."""
+    """`range`: runs the body for every element, with the element as the dot."""
 
     pipeline: Operand
     declared: tuple[str, ...]
-    assigns: bool
     body: tuple[Statement, ...]
     otherwise: tuple[Statement, ...]
     position: int
@@ -119,9 +117,12 @@ class Range:
         """Run the body per element, or the `else` branch when there is none."""
         mark = len(run.variables)
         value = self.pipeline.evaluate(run, dot)
-        self._check(value)
+        if not (value is None or is_list(value) or is_map(value)):
+            raise EvaluationError(
+                f"range can't go through {describe(value)}", position=self.position
+            )
         flow = None
-        if value and not (type(value) is int and value < 0):
+        if value:
             self._run_body(run, value)
         else:
             flow = run_all(self.otherwise, run, dot)
@@ -132,32 +133,14 @@ class Range:
         mark = len(run.variables)
         for index, element in _elements(value, run.meter):
             run.meter.iterate()
-            self._bind(run, index, element)
+            if self.declared:
+                values = (index, element)[-len(self.declared) :]
+                # The pipeline has declared them; they are the last ones.
+                run.variables[-len(self.declared) :] = zip(self.declared, values, strict=True)
             flow = run_all(self.body, run, element)
             del run.variables[mark:]
             if flow is Flow.BREAK:
                 return
-
-    def _check(self, value: GoValue) -> None:
-        if value is None or is_list(value) or is_map(value):
-            return
-        if type(value) is not int and type(value) is not Byte:
-            reason = f"range can't go through {describe(value)}"
-        elif len(self.declared) > 1:
-            reason = "range over an integer has one variable only"
-        else:
-            return
-        raise EvaluationError(reason, position=self.position)
-
-    def _bind(self, run: Run, index: GoValue, element: GoValue) -> None:
-        values = (index, element)[-len(self.declared) :] if self.declared else ()
-        for offset, (name, value) in enumerate(zip(self.declared, values, strict=True)):
-            if self.assigns:
-                run.assign(name, value)
-            else:
-                # The pipeline has declared them; they are the last ones.
-                place = len(run.variables) - len(self.declared) + offset
-                run.variables[place] = (name, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,14 +155,10 @@ class Jump:
 
 
 def _elements(value: GoValue, meter: Meter) -> Iterator[tuple[GoValue, GoValue]]:
-    """(index, element) of a list, (key, member) of a map in order, or the numbers below one."""
+    """Yield (index, element) of a list, or (key, member) of a map in order."""
     if is_list(value):
         for index, element in enumerate(value):
             yield index, from_claim(element)
-    elif is_map(value):
+    else:
         for key in sorted_keys(value, meter):
             yield key, from_claim(value[key])
-    else:
-        kind = type(value)
-        for number in range(value):
-            yield None, kind(number)

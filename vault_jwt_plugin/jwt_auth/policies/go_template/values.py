@@ -4,7 +4,6 @@
     string                  str; bytes that are not UTF-8 are surrogate escapes (PEP 383)
     bool                    bool
     int                     int: constants of the template, lengths, list indexes
-    uint8                   Byte: what `index` takes out of a text
     float64                 float: every number of a claim
     nil                     None
     []interface {}          list, members still as the claims hold them
@@ -29,19 +28,11 @@ GoValue: TypeAlias = Any
 SORT_WORK = 4
 """What sorting one key costs, in units of `Meter.work`."""
 
-
-class Byte(int):
-    """Go's uint8."""
-
-    __slots__ = ()
-
-
-_SCALARS = {bool: "bool", int: "int", Byte: "uint", float: "float64", str: "string"}
-_NAMES = {bool: "a boolean", int: "an integer", Byte: "a byte", float: "a number", str: "a string"}
+_NAMES = {bool: "a boolean", int: "an integer", float: "a number", str: "a string"}
 
 
 def from_claim(value: Any) -> GoValue:
-    """The Go value of a decoded JSON value.
+    """Return the Go value of a decoded JSON value.
 
     Raises:
         EvaluationError: a number outside of float64's range.
@@ -61,17 +52,17 @@ def from_claim(value: Any) -> GoValue:
 
 
 def is_list(value: GoValue) -> bool:
-    """Whether it is a Go slice."""
+    """Return whether it is a Go slice."""
     return isinstance(value, (list, tuple))
 
 
 def is_map(value: GoValue) -> bool:
-    """Whether it is a Go map."""
+    """Return whether it is a Go map."""
     return isinstance(value, Mapping)
 
 
 def describe(value: GoValue) -> str:
-    """The kind of a value in words; never the value."""
+    """Return the kind of a value in words, never the value."""
     name = _NAMES.get(type(value))
     if name is not None:
         return name
@@ -81,7 +72,7 @@ def describe(value: GoValue) -> str:
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes of a Go string.
+    """Return the bytes of a Go string.
 
     Raises:
         EvaluationError: a lone surrogate, which no JSON text of a verified token holds.
@@ -93,7 +84,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def from_bytes(data: bytes) -> str:
-    """The Go string of these bytes, which need not be UTF-8."""
+    """Return the Go string of these bytes, which need not be UTF-8."""
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -109,39 +100,34 @@ def join(parts: Iterable[str]) -> str:
 
 
 def sorted_keys(value: Mapping[str, Any], meter: Meter) -> list[str]:
-    """The keys of a map in Go's order, that of their bytes."""
+    """Return the keys of a map in Go's order, that of their bytes."""
     meter.work(len(value) * SORT_WORK)
     return sorted(value)
 
 
 def equal(first: GoValue, second: GoValue) -> bool:
-    """Go's `eq` for one pair (text/template/funcs.go, eq).
+    """Return whether two values are equal to Go (text/template/funcs.go, eq).
 
     Raises:
         EvaluationError: kinds that Go does not compare.
     """
-    left, right = _SCALARS.get(type(first)), _SCALARS.get(type(second))
-    if left == right and left is not None:
-        return bool(first == second)
     if first is None or second is None:
         return first is second
-    if {left, right} == {"int", "uint"}:
-        return bool(first == second)
-    raise _incomparable(first, second)
+    if type(first) is not type(second) or type(first) not in _NAMES:
+        raise _incomparable(first, second)
+    return bool(first == second)
 
 
 def less(first: GoValue, second: GoValue) -> bool:
-    """Go's `lt` (text/template/funcs.go, lt).
+    """Return whether one value is less than the other to Go (text/template/funcs.go, lt).
 
     Raises:
         EvaluationError: kinds that Go does not order.
     """
-    left, right = _SCALARS.get(type(first)), _SCALARS.get(type(second))
-    if left is None or right is None or left == "bool":
+    kind = type(first)
+    if kind is not type(second) or kind not in {int, float, str}:
         raise _incomparable(first, second)
-    if left != right and {left, right} != {"int", "uint"}:
-        raise _incomparable(first, second)
-    if left == "string" and not (first.isascii() and second.isascii()):
+    if kind is str and not (first.isascii() and second.isascii()):
         return to_bytes(first) < to_bytes(second)
     return bool(first < second)
 
@@ -150,6 +136,6 @@ def _incomparable(first: GoValue, second: GoValue) -> EvaluationError:
     reason = f"can't compare {describe(first)} with {describe(second)}"
     kinds = {type(first), type(second)}
     if kinds == {int, float}:
-        # Go's best-known trap: claims are float64, the constant 5 is an int.
+        # Many fall into this trap of Go's: claims are float64, the constant 5 is an int.
         reason += "; write the number that a claim is compared with as a decimal, as in 5.0"
     return EvaluationError(reason)
