@@ -544,6 +544,21 @@ def test_resolve_role():
     run(scenario)
 
 
+def test_resolve_role_of_a_program_that_cannot_be_used():
+    async def scenario(mounted):
+        await mounted.configure()
+        entry = mounted.storage.entries["cel/role/demo"]
+        stored = json.loads(entry.value)
+        stored["cel_program"]["expression"] = "("
+        mounted.storage.entries[entry.key] = replace(entry, value=json.dumps(stored).encode())
+        mounted.backend.invalidate_key(entry.key)
+        # Its logins are denied; rate limits for the role are to count them all the same.
+        answer = await mounted.ask(Operation.RESOLVE_ROLE, "cel/login", {"role": "demo"})
+        assert answer.data == {"role": "demo"}
+
+    run(scenario)
+
+
 def test_denials_are_noted_without_the_token(caplog):
     caplog.set_level(logging.INFO)
 

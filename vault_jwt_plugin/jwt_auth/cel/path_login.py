@@ -107,6 +107,7 @@ class CELLoginPath:
             grant=_grant,
             counted_as=counted_name,
             get_ready=self._load_library,
+            is_stored=self._is_stored,
         )
         self._flow = LoginFlow(mount, kind, context, denials)
 

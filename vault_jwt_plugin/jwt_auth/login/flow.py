@@ -58,6 +58,8 @@ class RoleKind(Generic[R]):
         grant: makes what a login gets that has passed every check.
         counted_as: the name that logins with a role are counted under.
         get_ready: waits for what preparing the role of a name needs; None if nothing does.
+        is_stored: says whether there is a role, for who need not prepare it; None if preparing
+            it costs and denies nothing.
     """
 
     roles: Cache[R]
@@ -65,6 +67,7 @@ class RoleKind(Generic[R]):
     grant: Callable[[Login[R]], Auth]
     counted_as: Callable[[str], str]
     get_ready: Callable[[str], Awaitable[None]] | None = None
+    is_stored: Callable[[str], Awaitable[bool]] | None = None
 
 
 class LoginFlow(Generic[R]):
@@ -172,12 +175,16 @@ class LoginFlow(Generic[R]):
         """
 
         async def read() -> tuple[Config, R]:
-            config = await self._configs.get_current(STORAGE_KEY)
-            if config is None:
-                raise LoginDenied("config_missing", "could not load configuration")
+            config = await self._config()
             return config, await self._role(named_role(config, data["role"]))
 
         return await self._configs.read_steadily(read)
+
+    async def _config(self) -> Config:
+        config = await self._configs.get_current(STORAGE_KEY)
+        if config is None:
+            raise LoginDenied("config_missing", "could not load configuration")
+        return config
 
     async def _role(self, name: str) -> R:
         # A name that no role can have is not asked for: hosts refuse some such keys as faults.
@@ -216,8 +223,15 @@ class LoginFlow(Generic[R]):
         return self._resolve_reading(data)
 
     async def _resolve_reading(self, data: FieldData) -> Response:
-        _, role = await self._read(data)
-        return Response(data={"role": role.name})
+        is_stored = self._kind.is_stored
+        if is_stored is None:
+            _, role = await self._read(data)
+            return Response(data={"role": role.name})
+        name = named_role(await self._config(), data["role"])
+        if not await is_stored(name):
+            self._counters.forget_role(self._kind.counted_as(name))
+            raise role_unknown(name)
+        return Response(data={"role": name})
 
 
 async def _outcome(pending: Awaitable[None] | None) -> LoginDenied | None:
