@@ -7,21 +7,22 @@
     sdk.errors.PermissionDenied    403, nothing is shown
     +-- LoginForbidden             the client's address is not allowed
 
-Codes are stable: counters, logs and tests read them. Messages name claims and
-kinds, never a value of the token, of a key or of the role.
+Codes are stable: counters, logs and tests read them. Messages name claims and kinds of values,
+never a value of the token, of a key or of the role.
 """
 
 from __future__ import annotations
 
 from vault_jwt_plugin.sdk.errors import PermissionDenied, UserError
+from vault_jwt_plugin.sdk.text import quoted
 
 
 class LoginDenied(UserError):
     """A check of a login said no: HTTP 400.
 
     Attributes:
-        claim: the claim that was looked at; None when it was none.
-        expected: what the check wants, in words ("a string"); None when the code says it all.
+        claim: the claim that was looked at, if it was one.
+        expected: what the check wants, in words; None when the code says it all.
         received: the kind of what came ("a number", "nothing"); never its value.
     """
 
@@ -40,6 +41,31 @@ class LoginDenied(UserError):
         self.claim = claim
         self.expected = expected
         self.received = received
+
+
+def claim_missing(code: str, claim: str, *, use: str = "", expected: str) -> LoginDenied:
+    """Return the denial for a claim that is missing or null.
+
+    Args:
+        code: reason code.
+        claim: name or pointer.
+        use: what the role uses the claim for, such as "the role's user_claim".
+        expected: what the claim must be.
+    """
+    message = f"claim {_named(claim, use)} is missing"
+    return LoginDenied(code, message, claim=claim, expected=expected, received="nothing")
+
+
+def claim_unfit(
+    code: str, claim: str, *, use: str = "", expected: str, received: str
+) -> LoginDenied:
+    """Return the denial for a claim of another kind than the check wants; see `claim_missing`."""
+    message = f"claim {_named(claim, use)} must be {expected}, is {received}"
+    return LoginDenied(code, message, claim=claim, expected=expected, received=received)
+
+
+def _named(claim: str, use: str) -> str:
+    return f"{quoted(claim)} ({use})" if use else quoted(claim)
 
 
 class LoginForbidden(PermissionDenied):
@@ -71,9 +97,9 @@ class FetchError(UserError):
     `not_in_cluster`.
 
     Attributes:
-        url: which one, without credentials and query.
-        problem: the message without the URL, for those who must not show it.
-        status: the HTTP status with code `http_status`; None otherwise.
+        url: the document's, without credentials and query.
+        problem: the message without the URL, for callers that must not show it.
+        status: the HTTP status, only with the code `http_status`.
     """
 
     code = "fetch_failed"
@@ -88,7 +114,7 @@ class FetchError(UserError):
 
 
 def changed_meanwhile() -> LoginDenied:
-    """The denial of who waits for others, when config or role have changed each time."""
+    """Return the denial for a login during which the configuration or role changed every time."""
     return LoginDenied(
         "changed_meanwhile",
         "the configuration or the role was changed again and again meanwhile; try again",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, claim_missing, claim_unfit
 from vault_jwt_plugin.sdk.coercion import kind_of
 from vault_jwt_plugin.sdk.text import quoted
 
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
 
 
 MAX_GLOB_WORK = 16 * 1024 * 1024
-"""Characters of one claim's texts, times the patterns that they are compared with; more would
+"""Characters of one claim's strings times the patterns that they are compared with; more would
 hold up every other login for over 0.2 s."""
 
 _COMPARISON_CHARS = 16
-"""What a comparison costs beside its text, in characters of a text."""
+"""The cost of a comparison apart from its string, in characters."""
 
 
 def whole(number: int | Decimal) -> int:
-    """A number as claim lookups see it: truncated towards zero.
+    """Truncate a claim's number towards zero.
 
     Differs from Vault: no digit is lost beyond 2^53, where Go has gone through float64.
     """
     return int(number)
 
 
-def glob_matches(parts: Sequence[str], text: str) -> bool:
-    """Match a text with a glob, in linear time (ryanuber/go-glob).
+_SCALARS = "a string, a number, a boolean, or a list of these"
 
-    Args:
-        parts: the pattern split at `*`, which stands for any run; nothing else is special.
-        text: compared case-sensitively.
+
+def glob_matches(parts: Sequence[str], text: str) -> bool:
+    """Match a string with a glob, case-sensitively and in linear time (ryanuber/go-glob).
+
+    `parts` is the pattern split at `*`, its only special character, which matches any run.
     """
     first, last = parts[0], parts[-1]
     if len(parts) == 1:
@@ -53,7 +54,7 @@ def glob_matches(parts: Sequence[str], text: str) -> bool:
         return False
     position = len(first)
     for part in parts[1:-1]:
-        # The leftmost place leaves most for what follows, so there is nothing to go back to.
+        # The leftmost place leaves most for the remaining parts, so no backtracking is needed.
         found = text.find(part, position, end)
         if found < 0:
             return False
@@ -69,14 +70,13 @@ _NONE: frozenset[Any] = frozenset()
 class BoundClaim:
     """One entry of `bound_claims`, compiled.
 
-    A claim matches when any bound value equals any of its values, in the same
-    JSON type. A number outside a list is truncated first (42.9 matches 42); in a
-    list it never matches, as in Go.
+    A claim matches when any bound value equals any of its values, in the same JSON type. A number
+    outside a list is truncated first (42.9 matches 42); in a list it never matches, as in Go.
 
     Attributes:
-        path: which claim.
-        invalid: what is wrong with the bound value; a role may have been stored
-            with one, and then every login fails. None when all is well.
+        path: the claim's.
+        invalid: what is wrong with the bound value, if anything is; a role may have been stored
+            with such a value, and then every login fails.
     """
 
     path: ClaimPath
@@ -91,9 +91,9 @@ class BoundClaim:
         """Compile one entry.
 
         Args:
-            name: of the claim, literal or pointer.
+            name: the claim's name or pointer.
             bound: decoded JSON: a scalar, or a list of scalars.
-            glob: whether texts are patterns (`bound_claims_type`).
+            glob: whether strings are patterns (`bound_claims_type`).
         """
         path = ClaimPath.of(name)
         values = bound if isinstance(bound, list | tuple) else [bound]
@@ -110,7 +110,7 @@ class BoundClaim:
             globs=tuple(tuple(text.split("*")) for text in texts if glob and "*" in text),
             bools=frozenset(value for value in values if isinstance(value, bool)) or _NONE,
             # Go compares the literals' text: 42.0 equals no truncated number, so it never matches.
-            numbers=frozenset(value for value in values if _is_integer(value)) or _NONE,
+            numbers=frozenset(value for value in values if type(value) is int) or _NONE,
         )
 
     def check(self, claims: VerifiedClaims) -> None:
@@ -126,42 +126,29 @@ class BoundClaim:
                 "bound_claim_invalid",
                 f"the role's bound claim {quoted(name)} can match nothing: it is {self.invalid}",
                 claim=name,
-                expected="a string, a number, a boolean, or a list of these",
+                expected=_SCALARS,
                 received=self.invalid,
             )
         value = self.path.find(claims)
         if value is None:
-            raise LoginDenied(
-                "bound_claim_missing",
-                f"claim {quoted(name)} is missing",
-                claim=name,
-                received="nothing",
-            )
+            raise claim_missing("bound_claim_missing", name, expected=_SCALARS)
         if isinstance(value, dict):
-            raise LoginDenied(
-                "bound_claim_type",
-                f"claim {quoted(name)} must be a string, a number, a boolean, or a list of "
-                "these, is an object",
-                claim=name,
-                expected="a string, a number, a boolean, or a list of these",
-                received="an object",
-            )
+            raise claim_unfit("bound_claim_type", name, expected=_SCALARS, received=kind_of(value))
+        values: Iterable[Any] = (value,)
         if isinstance(value, list):
-            if self._matches_any(each for each in value if isinstance(each, str | bool)):
-                return
-        elif self._matches_any((value,)):
-            return
-        raise LoginDenied(
-            "bound_claim_mismatch",
-            f"claim {quoted(name)} does not match any associated bound claim values",
-            claim=name,
-            received=kind_of(value),
-        )
+            values = (each for each in value if isinstance(each, str | bool))
+        if not self._matches_any(values):
+            raise LoginDenied(
+                "bound_claim_mismatch",
+                f"claim {quoted(name)} does not match any associated bound claim values",
+                claim=name,
+                received=kind_of(value),
+            )
 
     def _matches_any(self, values: Iterable[Any]) -> bool:
-        """Whether one of the claim's values matches.
+        """Tell whether one of the claim's values matches.
 
-        Differs from Vault, which compares without end: it has threads.
+        Differs from Vault, which sets no limit: it has threads.
 
         Raises:
             LoginDenied: `bound_claim_too_large`.
@@ -189,14 +176,10 @@ class BoundClaim:
         return bool(self.numbers) and whole(value) in self.numbers
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def compile_bound_claims(
     bound_claims: Mapping[str, Any] | None, bound_claims_type: str
 ) -> tuple[BoundClaim, ...]:
-    """Compile a role's `bound_claims`; None is none."""
+    """Compile a role's `bound_claims`."""
     glob = bound_claims_type == "glob"
     return tuple(
         BoundClaim.of(name, bound, glob=glob) for name, bound in (bound_claims or {}).items()

@@ -1,7 +1,7 @@
 """When a token is valid: `exp`, `nbf`, `iat` and the role's leeways.
 
-Mirrors `Validator.Validate` of cap (`jwt/jwt.go`). The two named leeways matter
-only where the claim is missing; a claim that is there gets the clock skew alone.
+Mirrors `Validator.Validate` of cap (`jwt/jwt.go`). The expiration and not-before leeways matter
+only where the claim is missing; a claim that is present gets the clock skew alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, claim_unfit
 from vault_jwt_plugin.sdk import NS_PER_S
 from vault_jwt_plugin.sdk.coercion import kind_of
 
@@ -24,8 +24,8 @@ DEFAULT_SKEW_S = 60
 """What a clock skew leeway of 0 means, in seconds."""
 
 _MAX_DATE = 2**63 - 512
-"""Go reads dates as float64, which rounds from here on to 2^63, and holds them in an int64; what
-overflows there is refused instead of wrapped."""
+"""Go reads dates as float64, which rounds to 2^63 from here on, and holds them in an int64. A date
+that would overflow there is refused, not wrapped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Leeways:
 
     @classmethod
     def of(cls, *, expiration_ns: int, not_before_ns: int, clock_skew_ns: int) -> Leeways:
-        """Leeways from their stored form: nanoseconds, 0 = the default, negative = none."""
+        """Convert the stored form: nanoseconds, 0 = the default, negative = none."""
         return cls(
             expiration_s=_effective(expiration_ns, DEFAULT_LEEWAY_S),
             not_before_s=_effective(not_before_ns, DEFAULT_LEEWAY_S),
@@ -53,37 +53,26 @@ def _effective(stored_ns: int, default_s: int) -> float:
 
 
 def numeric_date(claims: VerifiedClaims, name: str) -> int:
-    """A date claim in whole Unix seconds, truncated; 0 when it is missing, null or 0.
+    """Return a date claim in whole Unix seconds, truncated; 0 when it is missing, null or 0.
 
     Raises:
-        LoginDenied: `claim_type`: no number (a number in quotes is none), or one
-            that no 64 bits hold.
+        LoginDenied: `claim_type`: not a number, or one beyond 64 bits.
     """
     value = claims.get(name)
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise LoginDenied(
-            "claim_type",
-            f'claim "{name}" must be a number, is {kind_of(value)}',
-            claim=name,
-            expected="a number",
-            received=kind_of(value),
-        )
+        raise claim_unfit("claim_type", name, expected="a number", received=kind_of(value))
     if not -_MAX_DATE < value < _MAX_DATE:
-        raise LoginDenied(
-            "claim_type",
-            f'claim "{name}" must be a date in seconds, is a number out of range',
-            claim=name,
-            expected="a date in seconds",
-            received="a number out of range",
+        raise claim_unfit(
+            "claim_type", name, expected="a date in seconds", received="a number out of range"
         )
     return int(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dates:
-    """A token's dates in Unix seconds; 0 is missing."""
+    """A token's dates in Unix seconds; 0 means missing."""
 
     expires_at: int
     not_before: int
@@ -91,11 +80,7 @@ class Dates:
 
     @classmethod
     def of(cls, claims: VerifiedClaims) -> Dates:
-        """Read them.
-
-        Raises:
-            LoginDenied: as `numeric_date`.
-        """
+        """Read a token's dates; raise as `numeric_date` does."""
         return cls(
             expires_at=numeric_date(claims, "exp"),
             not_before=numeric_date(claims, "nbf"),
@@ -107,9 +92,9 @@ def check_time(dates: Dates, leeways: Leeways, now: float) -> None:
     """Check that a token is valid now; equality passes.
 
     Args:
-        dates: of the token.
-        leeways: of the role.
-        now: Unix seconds, with fraction.
+        dates: the token's.
+        leeways: the role's.
+        now: Unix seconds.
 
     Raises:
         LoginDenied: `time_missing`, `not_yet_valid`, `expired`, `issued_in_future`.
@@ -119,10 +104,7 @@ def check_time(dates: Dates, leeways: Leeways, now: float) -> None:
     issued_at = dates.issued_at
     if not (expires_at or not_before or issued_at):
         raise LoginDenied(
-            "time_missing",
-            'the token must have a date: one of the claims "exp", "nbf", "iat"',
-            expected="a date in one of exp, nbf, iat",
-            received="nothing",
+            "time_missing", 'the token must have a date: one of the claims "exp", "nbf", "iat"'
         )
     if not not_before:
         not_before = issued_at or expires_at - leeways.not_before_s

@@ -1,15 +1,14 @@
 """Who a token's bearer is: alias, metadata, groups.
 
-Mirrors `createIdentity` and `fetchGroups` of the Go methods (`path_login.go`).
-Names go through byte for byte, without Unicode normalisation: folding would
-merge subjects of a mount that was taken over.
+Mirrors `createIdentity` and `fetchGroups` of the Go methods (`path_login.go`). Names are used byte
+for byte, without Unicode normalisation, which would merge subjects of a mount that was taken over.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vault_jwt_plugin.jwt_auth.errors import LoginDenied
+from vault_jwt_plugin.jwt_auth.errors import LoginDenied, claim_missing, claim_unfit
 from vault_jwt_plugin.sdk.coercion import kind_of
 from vault_jwt_plugin.sdk.request import Alias
 from vault_jwt_plugin.sdk.text import quoted
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def alias_name(claims: VerifiedClaims, user_claim: ClaimPath) -> str:
-    """The name of the bearer's entity alias.
+    """Return the name of the bearer's entity alias.
 
-    Differs from Vault: empty text is refused here, instead of by the host as a fault (HTTP 500).
+    Differs from Vault: an empty string is refused here, not by the host as a fault (HTTP 500).
 
     Raises:
         LoginDenied: `user_claim_missing`, `user_claim_type`, `user_claim_empty`.
@@ -32,35 +31,27 @@ def alias_name(claims: VerifiedClaims, user_claim: ClaimPath) -> str:
     value = user_claim.find(claims)
     if isinstance(value, str) and value:
         return value
-    name = user_claim.name
+    name, use = user_claim.name, "the role's user_claim"
     if value is None:
-        raise LoginDenied(
-            "user_claim_missing",
-            f"claim {quoted(name)} (the role's user_claim) is missing",
-            claim=name,
-            expected="a string",
-            received="nothing",
-        )
+        raise claim_missing("user_claim_missing", name, use=use, expected="a string")
     if value == "":
         raise LoginDenied(
-            "user_claim_empty",
-            f"claim {quoted(name)} (the role's user_claim) must not be empty",
-            claim=name,
-            expected="a string",
-            received="an empty string",
+            "user_claim_empty", f"claim {quoted(name)} ({use}) must not be empty", claim=name
         )
-    raise _not_text("user_claim_type", name, "the role's user_claim", value)
+    raise claim_unfit(
+        "user_claim_type", name, use=use, expected="a string", received=kind_of(value)
+    )
 
 
 def mapped_metadata(
     claims: VerifiedClaims, mappings: Sequence[tuple[ClaimPath, str]], role_name: str
 ) -> dict[str, str]:
-    """Metadata of the alias and of the token: mapped claims, and `role`, which always wins.
+    """Return the metadata of alias and token: mapped claims, and `role`, which always wins.
 
     Args:
-        claims: of the token; a missing one is left out.
-        mappings: claim and the metadata key that it goes to.
-        role_name: of the role.
+        claims: the token's; a missing one is left out.
+        mappings: pairs of a claim and its metadata key.
+        role_name: the value of `role`.
 
     Raises:
         LoginDenied: `mapped_claim_type`.
@@ -71,17 +62,22 @@ def mapped_metadata(
         if isinstance(value, str):
             metadata[key] = value
         elif value is not None:
-            raise _not_text("mapped_claim_type", path.name, "one of claim_mappings", value)
+            raise claim_unfit(
+                "mapped_claim_type",
+                path.name,
+                use="one of claim_mappings",
+                expected="a string",
+                received=kind_of(value),
+            )
     metadata["role"] = role_name
     return metadata
 
 
 def group_aliases(claims: VerifiedClaims, groups_claim: ClaimPath | None) -> tuple[Alias, ...]:
-    """One alias for each group of the bearer; an empty list is fine, a missing claim is not.
+    """Return an alias for each of the bearer's groups.
 
-    Args:
-        claims: of the token.
-        groups_claim: a list of text, or one text; None means no groups.
+    The claim is a string or a list of strings. An empty list is fine, a missing claim is not;
+    without a groups claim there are no aliases.
 
     Raises:
         LoginDenied: `groups_claim_missing`, `groups_claim_type`.
@@ -89,46 +85,26 @@ def group_aliases(claims: VerifiedClaims, groups_claim: ClaimPath | None) -> tup
     if groups_claim is None:
         return ()
     value = groups_claim.find(claims)
-    name = groups_claim.name
+    name, use, expected = (
+        groups_claim.name,
+        "the role's groups_claim",
+        "a list of strings, or a string",
+    )
     if value is None:
-        raise LoginDenied(
-            "groups_claim_missing",
-            f"claim {quoted(name)} (the role's groups_claim) is missing",
-            claim=name,
-            expected="a list of strings, or a string",
-            received="nothing",
-        )
+        raise claim_missing("groups_claim_missing", name, use=use, expected=expected)
     groups = [value] if isinstance(value, str) else value
     if not isinstance(groups, list):
-        raise LoginDenied(
-            "groups_claim_type",
-            f"claim {quoted(name)} (the role's groups_claim) must be a list of strings, or a "
-            f"string, is {kind_of(value)}",
-            claim=name,
-            expected="a list of strings, or a string",
-            received=kind_of(value),
+        raise claim_unfit(
+            "groups_claim_type", name, use=use, expected=expected, received=kind_of(value)
         )
     aliases = []
     for group in groups:
         if not isinstance(group, str):
             raise LoginDenied(
                 "groups_claim_type",
-                f"claim {quoted(name)} (the role's groups_claim) must be a list of strings, holds "
-                f"{kind_of(group)}",
+                f"claim {quoted(name)} ({use}) must be a list of strings, holds {kind_of(group)}",
                 claim=name,
-                expected="a list of strings",
-                received=kind_of(group),
             )
         if group:
             aliases.append(Alias(name=group))
     return tuple(aliases)
-
-
-def _not_text(code: str, name: str, meaning: str, value: Any) -> LoginDenied:
-    return LoginDenied(
-        code,
-        f"claim {quoted(name)} ({meaning}) must be a string, is {kind_of(value)}",
-        claim=name,
-        expected="a string",
-        received=kind_of(value),
-    )

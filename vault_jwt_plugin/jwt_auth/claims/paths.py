@@ -18,8 +18,8 @@ class ClaimPath:
     """Where a claim is: a top-level member, or an RFC 6901 pointer.
 
     Attributes:
-        name: as the role writes it.
-        steps: the pointer's reference tokens, unescaped; None for a plain member.
+        name: the claim as the role writes it.
+        steps: the pointer's reference tokens, unescaped; None for a top-level member.
     """
 
     name: str
@@ -27,12 +27,9 @@ class ClaimPath:
 
     @classmethod
     def of(cls, name: str, *, pointer: bool = True) -> ClaimPath:
-        """Compile a name.
+        """Compile a name; one that starts with `/` is a pointer.
 
-        Args:
-            name: a name that starts with `/` is a pointer; dots and colons mean nothing.
-            pointer: False takes every name literally (`user_claim` without
-                `user_claim_json_pointer`).
+        Without `pointer` every name is taken literally (no `user_claim_json_pointer`).
         """
         if not (pointer and name.startswith("/")):
             return cls(name=name, steps=None)
@@ -40,7 +37,7 @@ class ClaimPath:
         return cls(name=name, steps=tuple(steps))
 
     def find(self, claims: VerifiedClaims) -> Any:
-        """The claim as decoded JSON; None when it is missing or null, which are the same here."""
+        """Return the claim as decoded JSON; None when it is missing or null."""
         if self.steps is None:
             return claims.get(self.name)
         value: Any = claims
@@ -55,8 +52,8 @@ class ClaimPath:
 
 
 def _element(items: list[Any], step: str) -> Any:
-    """A list's element by decimal index without leading zeros (RFC 6901 4)."""
-    # The length first: int() of a million digits is no constant-time affair.
+    """Return a list's element by decimal index without leading zeros (RFC 6901 4)."""
+    # The length is limited because `int` is slow on very many digits.
     if not step.isascii() or not step.isdecimal() or len(step) > 9 or (step[0] == "0" != step):
         return None
     index = int(step)
