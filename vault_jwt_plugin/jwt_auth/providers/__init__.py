@@ -1,6 +1,6 @@
-"""Providers: what `provider_config` sets, and what acts on logins.
+"""Providers, which `provider_config` selects and which act on logins.
 
-Each has its own module. One is added by writing it and naming it in `_MAKERS`.
+Each has its own module. To add one, write it and name it in `_MAKERS`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-# Imported when one is configured: most mounts have none.
+# A provider is imported when one is configured, since most mounts have none.
 
 
 def _azure(settings: Settings, trust: Trust, _url: str, fetcher: Fetcher) -> Provider:
@@ -62,7 +62,7 @@ def _ibmisam(*_: object) -> Provider:
 
 
 def _kubernetes(*_: object) -> None:
-    """Return None: it is a source of keys (`keys.kubernetes`), and adds nothing to logins."""
+    """Return None: it is a source of keys (`keys.kubernetes`) and adds nothing to logins."""
 
 
 def _okta(settings: Settings, trust: Trust, url: str, fetcher: Fetcher) -> Provider:
@@ -87,7 +87,7 @@ _MAKERS: Mapping[str, Callable[[Settings, Trust, str, Fetcher], Provider | None]
 }
 
 PROVIDERS = tuple(_MAKERS)
-"""Names that `provider` may have."""
+"""The values of `provider`."""
 
 # Members of `provider_config` that are never read back.
 _SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
@@ -96,16 +96,18 @@ _SECRET_SETTINGS = frozenset({"gsuite_service_account", "api_token"})
 def make_provider(
     settings: Mapping[str, Any] | None, trust: Trust, discovery_url: str, fetcher: Fetcher
 ) -> Provider | None:
-    """Make the provider that acts on logins; None when none does. Touches nothing outside.
+    """Make the provider of a `provider_config`; None when none acts on logins.
+
+    This reads no file and makes no request.
 
     Args:
         settings: the parameter `provider_config`.
-        trust: what the servers that it calls must show.
-        discovery_url: of the configuration.
-        fetcher: for its requests.
+        trust: what the certificates of the servers that it calls must be.
+        discovery_url: the configuration's.
+        fetcher: makes its requests.
 
     Raises:
-        ProviderError: there is no such provider, or a setting is not what it should be.
+        ProviderError: there is no such provider, or a setting is wrong.
     """
     if not settings:
         return None
@@ -122,7 +124,7 @@ def make_provider(
 
 
 def readable_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`provider_config` without its secrets.
+    """Return `provider_config` without its secrets.
 
     Differs from Vault, which shows a secret whose name is written in capitals.
     """

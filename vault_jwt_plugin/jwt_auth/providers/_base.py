@@ -1,7 +1,6 @@
 """What a provider is, and what all of them share.
 
-Mirrors `provider_config.go` of both Go methods: one required interface, optional
-ones for each ability.
+Mirrors `provider_config.go` of both Go methods: a required interface and one for each ability.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ProviderError(UserError):
-    """`provider_config` can't be used: HTTP 400 at a write, never with a value of it."""
+    """`provider_config` can't be used: HTTP 400 at a write. The text holds no value of it."""
 
     code = "provider_invalid"
 
@@ -31,10 +30,10 @@ class ProviderLogin:
     """What a provider sees of a login; every check of the token has passed.
 
     Attributes:
-        claims: of the token, and what the provider added so far.
+        claims: the token's, and those that the provider added so far.
         user_claim: the role's, as written.
-        groups_claim: the role's, compiled; None when the role has none.
-        access_token: sent beside the token (`distributed_claim_access_token`); "" if none.
+        groups_claim: the role's, if it has one.
+        access_token: `distributed_claim_access_token`; "" if none was sent.
     """
 
     claims: VerifiedClaims
@@ -43,19 +42,19 @@ class ProviderLogin:
     access_token: str = field(default="", repr=False)
 
     def groups(self) -> Any:
-        """The groups claim as decoded JSON; None when it is missing or null."""
+        """Return the groups claim as decoded JSON; None when it is missing or null."""
         return None if self.groups_claim is None else self.groups_claim.find(self.claims)
 
     def user_id(self, provider: str, name: str = "") -> str:
-        """The bearer's id at a provider, fit for a URL.
+        """Return the bearer's id at a provider, fit for a URL.
 
         Args:
-            provider: that wants it, for the message.
-            name: of the claim, a pointer even where the role takes it literally, as in Go;
-                "" = the role's user claim.
+            provider: the provider's name, for the message.
+            name: the claim, a pointer even where the role takes it literally, as in Go; "" means
+                the role's user claim.
 
         Raises:
-            LoginDenied: `provider_user_id`: the claim is no text, or one that is no user's id.
+            LoginDenied: `provider_user_id`: the claim is not a string, or cannot be an id.
         """
         name = name or self.user_claim
         value = ClaimPath.of(name).find(self.claims)
@@ -69,28 +68,26 @@ class ProviderLogin:
             f"{provider}: claim {quoted(name)} must be a string that names the user, is "
             f"{'missing' if value is None else found}",
             claim=name,
-            expected="a string",
-            received="nothing" if value is None else kind_of(value),
         )
 
 
 class Provider(Protocol):
-    """Every provider; what it can do beside is told by the interfaces below."""
+    """Every provider; the interfaces below are its abilities."""
 
     @property
     def name(self) -> str:
-        """As `provider_config` names it."""
+        """Return the name that `provider_config` uses."""
 
 
 @runtime_checkable
 class Checker(Protocol):
-    """A provider that needs more than its settings: credentials in a file, an environment."""
+    """A provider that needs more than its settings, such as credentials in a file."""
 
     async def check(self) -> None:
-        """See that what it needs is there. At config write, config read and every login.
+        """Check, at a write or read of the configuration and at logins, that it has what it needs.
 
         Raises:
-            ProviderError: it is not.
+            ProviderError: something is missing.
         """
 
 
@@ -99,11 +96,7 @@ class UserInfoFetcher(Protocol):
     """A provider that adds claims about the bearer."""
 
     async def fetch_user_info(self, login: ProviderLogin) -> Mapping[str, Any]:
-        """Top-level claims to set: name and decoded JSON; empty adds none.
-
-        Raises:
-            LoginDenied: they can't be had.
-        """
+        """Return the top-level claims to set, as decoded JSON by name; raise `LoginDenied`."""
 
 
 @runtime_checkable
@@ -111,10 +104,7 @@ class GroupsFetcher(Protocol):
     """A provider that says which groups the bearer is in."""
 
     async def fetch_groups(self, login: ProviderLogin) -> Any:
-        """What the groups claim becomes, decoded JSON; None erases it.
+        """Return what the groups claim becomes, decoded JSON; None erases it. Raise `LoginDenied`.
 
-        Called only for roles with a groups claim.
-
-        Raises:
-            LoginDenied: the groups can't be had.
+        This is called only for roles with a groups claim.
         """

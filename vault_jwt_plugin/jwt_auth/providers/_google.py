@@ -1,11 +1,10 @@
 """Access tokens of Google's APIs, without Google's SDK.
 
-Three ways, as in `provider_gsuite.go` and the Go libraries that it uses: a service
-account's key (RFC 7523), a service account that is impersonated, and what the
-machine has (Application Default Credentials). Tokens are kept until shortly before
-they expire.
+There are three ways, as in `provider_gsuite.go` and its Go libraries: a service account's key
+(RFC 7523), impersonation of a service account, and the machine's own credentials (Application
+Default Credentials). Tokens are kept until shortly before they expire.
 
-Secrets go to the endpoints of `GoogleEndpoints` only, whatever a key file names.
+Secrets are sent only to the endpoints of `GoogleEndpoints`, whatever a key file names.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 CLOUD_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-"""What impersonating another account needs."""
+"""The scope that impersonating another account needs."""
 
 _EARLY_S = 60.0
 _LIFETIME_S = 3600
@@ -46,13 +45,14 @@ _PROVIDER = "gsuite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoogleEndpoints:
-    """Where Google's APIs are.
+    """The URLs of Google's APIs.
 
     Attributes:
         token: exchanges assertions for access tokens.
-        iam: signs and makes tokens for accounts that are impersonated.
-        directory: of users and groups (Admin SDK).
-        metadata: of the machine, on Google Cloud. By address: a resolver could name another host.
+        iam: signs and makes tokens for impersonated accounts.
+        directory: lists users and groups (Admin SDK).
+        metadata: gives the machine's tokens on Google Cloud; an address, since a resolver could
+            name another host.
     """
 
     token: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
@@ -62,7 +62,7 @@ class GoogleEndpoints:
 
 
 class AccessToken(NamedTuple):
-    """A token, and how long it is good."""
+    """A token and its lifetime."""
 
     text: str
     lifetime_s: float
@@ -72,11 +72,11 @@ class TokenSource:
     """Access tokens for the Directory API.
 
     Args:
-        find: the credentials as they are now; reads files, so it runs in a thread.
-        scopes: of the tokens.
+        find: returns the current credentials; it reads files, so it runs in a thread.
+        scopes: the tokens'.
         subject: the Workspace user to act as; "" = the account itself.
         principal: the service account to impersonate; "" = none.
-        endpoints: of Google.
+        endpoints: Google's.
         clock: Unix seconds.
         monotonic: seconds that never go back.
     """
@@ -106,26 +106,22 @@ class TokenSource:
         self._kept: tuple[bytes, str, float] | None = None
 
     async def check(self) -> None:
-        """See that the credentials can be found and read.
-
-        Raises:
-            ProviderError: they can't.
-        """
+        """Check that the credentials can be read; raise `ProviderError` if not."""
         await asyncio.to_thread(self._find)
 
     async def token(self, calls: Calls) -> tuple[str, bool]:
-        """An access token, and whether it is one that was used before.
+        """Return an access token, and whether it is one that was used before.
 
         Raises:
             ProviderError: the credentials can't be used.
-            LoginDenied: Google does not give one.
+            LoginDenied: Google gives no token.
         """
         credentials = await asyncio.to_thread(self._find)
         kept = self._kept
         if kept is not None and kept[0] == credentials.digest and self._monotonic() < kept[2]:
             return kept[1], True
         if not self._principal:
-            # Only a key can act as somebody else; the other kinds never did, in Go neither.
+            # Only a key can act as another user; the other kinds don't, in Go either.
             token = await self._own(calls, credentials, self._scopes, self._subject)
         else:
             own = await self._own(calls, credentials, (CLOUD_SCOPE,), "")
@@ -158,7 +154,7 @@ class TokenSource:
         return await self._exchanged(calls, {"grant_type": _JWT_BEARER, "assertion": assertion})
 
     def _assertion(self, issuer: str, scopes: Sequence[str], subject: str) -> dict[str, Any]:
-        """Claims of an assertion (RFC 7523 3), for one hour: the longest that Google takes."""
+        """Return an assertion's claims (RFC 7523 3), valid for an hour, the longest for Google."""
         now = int(self._clock())
         claims = {
             "iss": issuer,
@@ -180,26 +176,22 @@ class TokenSource:
         return _token_of(answer, "access_token", _TOKEN_API)
 
     async def _impersonated(self, calls: Calls, own: str) -> AccessToken:
-        account = f"{self._endpoints.iam}/projects/-/serviceAccounts/{self._principal}"
-        headers = {"Authorization": f"Bearer {own}", "Content-Type": "application/json"}
-        if not self._subject:
-            body = {"lifetime": f"{_LIFETIME_S}s", "scope": self._scopes}
+        async def ask(method: str, body: Mapping[str, Any]) -> Any:
+            account = f"{self._endpoints.iam}/projects/-/serviceAccounts/{self._principal}"
             request = APIRequest(
-                url=f"{account}:generateAccessToken",
+                url=f"{account}:{method}",
                 method="POST",
-                headers=headers,
+                headers={"Authorization": f"Bearer {own}", "Content-Type": "application/json"},
                 body=json.dumps(body).encode(),
             )
-            answer = (await calls.send(request, _IAM_API)).json
+            return (await calls.send(request, _IAM_API)).json
+
+        if not self._subject:
+            body = {"lifetime": f"{_LIFETIME_S}s", "scope": self._scopes}
+            answer = await ask("generateAccessToken", body)
             return _token_of(answer, "accessToken", _IAM_API)
         payload = json.dumps(self._assertion(self._principal, self._scopes, self._subject))
-        request = APIRequest(
-            url=f"{account}:signJwt",
-            method="POST",
-            headers=headers,
-            body=json.dumps({"payload": payload}).encode(),
-        )
-        answer = (await calls.send(request, _IAM_API)).json
+        answer = await ask("signJwt", {"payload": payload})
         signed = answer.get("signedJwt") if isinstance(answer, dict) else None
         if not isinstance(signed, str) or not signed:
             raise answer_invalid(_PROVIDER, _IAM_API, "it holds no 'signedJwt'")
@@ -224,7 +216,7 @@ def _token_of(answer: Any, name: str, what: str) -> AccessToken:
     token = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(token, str) or not token or not is_header_text(token):
         raise answer_invalid(_PROVIDER, what, f"it holds no '{name}'")
-    # Made by generateAccessToken, a token has the hour that was asked for.
+    # generateAccessToken gives tokens of the hour that was asked for.
     lifetime = answer.get("expires_in", _LIFETIME_S if name == "accessToken" else 0)
     if not isinstance(lifetime, int) or isinstance(lifetime, bool) or lifetime < 0:
         lifetime = 0

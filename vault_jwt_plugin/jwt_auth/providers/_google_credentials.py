@@ -1,6 +1,6 @@
-"""Google's credentials files: service account keys, and what gcloud leaves.
+"""Google's credentials files: service account keys, and those that gcloud writes.
 
-Where they are looked for is as in golang.org/x/oauth2/google (`default.go`).
+They are searched for as in golang.org/x/oauth2/google (`default.go`).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _TOKEN_URIS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAccountKey:
-    """What is used of a service account's key file.
+    """The members of a service account's key file that are used.
 
     Attributes:
-        email: of the account.
-        key_id: "" when the file names none.
-        private_key: checked when it was read, which takes tens of milliseconds.
-        digest: of the whole file: another digest, other credentials.
+        email: the account's.
+        key_id: "" when the file has none.
+        private_key: the key, checked when it was read, which takes tens of milliseconds.
+        digest: the whole file's, to recognise other credentials.
     """
 
     email: str
@@ -79,11 +79,11 @@ def parse_credentials(raw: bytes, *, where: str) -> ServiceAccountKey | RefreshT
 
     Args:
         raw: its JSON.
-        where: it comes from, as messages name it.
+        where: the file's source, as messages name it.
 
     Raises:
-        ProviderError: it is not of a kind that is supported, or can't be used. Nothing of it
-            is shown.
+        ProviderError: its kind is not supported, or it can't be used. The text shows nothing of
+            the file.
     """
     try:
         members = jsonutil.loads(raw)
@@ -135,8 +135,7 @@ def _rsa_key(pem: str, where: str) -> RSAKey:
         private = None
     if private is None or not 2048 <= private.key_size <= 8192:
         raise _unusable(
-            where,
-            "its 'private_key' must be an RSA private key of 2048 to 8192 bits in PEM format",
+            where, "its 'private_key' must be an RSA private key of 2048 to 8192 bits in PEM format"
         )
     return key
 
@@ -146,14 +145,14 @@ def _unusable(where: str, problem: str) -> ProviderError:
 
 
 class CredentialsReader:
-    """Reads the credentials anew whenever they are needed; parses them when they changed.
+    """Reads the credentials whenever they are needed; parses them only when they changed.
 
-    Checking an RSA key takes tens of milliseconds, a login asks twice.
+    Checking an RSA key takes tens of milliseconds, and a login asks twice.
 
     Args:
         setting: `gsuite_service_account`: JSON, or the path of a file that holds it; "" means
             Application Default Credentials, where the Go library looks for them.
-        environ: of the process.
+        environ: the process's environment.
     """
 
     def __init__(self, setting: str, *, environ: Mapping[str, str] = os.environ) -> None:
@@ -162,10 +161,10 @@ class CredentialsReader:
         self._known: ServiceAccountKey | RefreshToken | None = None
 
     def read(self) -> Credentials:
-        """The credentials as they are now. Blocks: it may read a file.
+        """Return the current credentials. This may read a file, so it blocks.
 
         Raises:
-            ProviderError: they can't be had, or can't be used.
+            ProviderError: they can't be read or used.
         """
         found = self._from_setting() if self._setting else self._by_default()
         if found is None:

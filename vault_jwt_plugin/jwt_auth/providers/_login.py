@@ -1,11 +1,12 @@
 """A login with a provider: the order of `createIdentity` in `path_login.go`.
 
-Who the bearer is and what is mapped is settled before the groups are fetched, as
-in Go: what a provider adds can change neither the alias nor earlier metadata.
+Alias and metadata are made before the groups are fetched, as in Go: what a provider adds then
+changes neither.
 """
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.errors import LoginDenied
@@ -23,44 +24,31 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.claims.paths import ClaimPath
 
 
+@dataclass(frozen=True, slots=True)
 class Enrichment:
-    """What a provider adds to the claims of one login, in two steps.
+    """Adds a provider's claims to those of one login, in two steps; see `ProviderLogin`."""
 
-    Args:
-        provider: of the configuration.
-        user_claim: the role's, as written.
-        groups_claim: the role's; None when it has none, then no groups are fetched.
-        access_token: `distributed_claim_access_token`; "" if none was sent.
-    """
-
-    def __init__(
-        self,
-        provider: Provider,
-        *,
-        user_claim: str,
-        groups_claim: ClaimPath | None,
-        access_token: str,
-    ) -> None:
-        self._provider = provider
-        self._user_claim = user_claim
-        self._groups_claim = groups_claim
-        self._access_token = access_token
+    provider: Provider
+    _: KW_ONLY
+    user_claim: str
+    groups_claim: ClaimPath | None
+    access_token: str = field(repr=False)
 
     def _login(self, claims: VerifiedClaims) -> ProviderLogin:
         return ProviderLogin(
             claims=claims,
-            user_claim=self._user_claim,
-            groups_claim=self._groups_claim,
-            access_token=self._access_token,
+            user_claim=self.user_claim,
+            groups_claim=self.groups_claim,
+            access_token=self.access_token,
         )
 
     async def with_user_info(self, claims: VerifiedClaims) -> VerifiedClaims:
-        """The claims, and what the provider knows of the bearer.
+        """Return the claims with those that the provider adds about the bearer.
 
         Raises:
-            LoginDenied: `provider_invalid`: it can't be used; or a code of the provider's.
+            LoginDenied: `provider_invalid`, or a code of the provider's.
         """
-        provider = self._provider
+        provider = self.provider
         try:
             if isinstance(provider, Checker):
                 await provider.check()
@@ -72,13 +60,13 @@ class Enrichment:
         return claims
 
     async def with_groups(self, claims: VerifiedClaims) -> VerifiedClaims:
-        """The claims, with what the provider says in place of the groups claim.
+        """Return the claims with the provider's groups in place of the groups claim.
 
         Raises:
-            LoginDenied: the groups can't be had; codes of the provider's.
+            LoginDenied: `provider_invalid`, or a code of the provider's.
         """
-        provider = self._provider
-        path = self._groups_claim
+        provider = self.provider
+        path = self.groups_claim
         if path is None or not isinstance(provider, GroupsFetcher):
             return claims
         try:
@@ -92,12 +80,9 @@ class Enrichment:
 
 
 class Unusable:
-    """A provider that a stored configuration names, and that can't be made.
+    """A provider that a stored configuration names, and that can't be made because of `error`.
 
-    A write would have refused it; the builtin method, or an older one, may have stored it.
-
-    Args:
-        error: why.
+    A write would have refused it; the builtin method or an older version may have stored it.
     """
 
     name = "unusable"
@@ -106,11 +91,7 @@ class Unusable:
         self._error = error
 
     async def check(self) -> None:
-        """Fail.
-
-        Raises:
-            ProviderError: always.
-        """
+        """Raise the `ProviderError`."""
         raise self._error
 
 
@@ -121,14 +102,9 @@ def _denied(error: ProviderError) -> LoginDenied:
 
 
 def with_claim(claims: VerifiedClaims, path: ClaimPath, value: Any) -> VerifiedClaims:
-    """The claims with one of them replaced (`setClaim` in `claims.go`); the argument stays.
+    """Return a copy of the claims with one of them replaced (`setClaim` in `claims.go`).
 
-    A pointer whose parent is missing changes nothing, so that the claim stays missing.
-
-    Args:
-        claims: of a token.
-        path: which to set.
-        value: decoded JSON; None is as good as missing.
+    A pointer into a parent that is missing changes nothing, so that the claim stays missing.
     """
     if path.steps is None:
         return VerifiedClaims({**claims, path.name: value})

@@ -12,21 +12,21 @@ MAX_PATTERN_CHARS = 4096
 """Longest pattern, in characters."""
 
 MAX_MEMORY = 1 << 20
-"""Bytes that a compiled pattern may take, and again the states that matching makes of it."""
+"""Largest size of a compiled pattern, and of its states while matching, in bytes."""
 
 
 class PatternError(ValueError):
-    """What is wrong with a pattern, quoting the part of it that is."""
+    """A pattern is wrong; the text quotes the wrong part."""
 
 
 class Pattern:
-    """A compiled pattern. Several threads may match with it.
+    """A compiled pattern, which several threads may use.
 
     Args:
-        text: in the syntax of Go's `regexp`.
+        text: the pattern in the syntax of Go's `regexp`.
 
     Raises:
-        PatternError: it is none, is too large, or the library is not installed.
+        PatternError: the pattern is invalid or too large, or the library is not installed.
     """
 
     def __init__(self, text: str) -> None:
@@ -39,17 +39,17 @@ class Pattern:
         options = re2.Options()
         options.max_mem = MAX_MEMORY
         options.never_capture = True
-        # Else it writes them to stderr by itself.
+        # Otherwise the library writes errors to stderr.
         options.log_errors = False
         try:
             self._search = re2.compile(_utf8(text), options).search
         except re2.error as error:
             raise PatternError(error.args[0].decode("utf-8", "replace")) from None
-        # It remembers 128 patterns, each with its states: of those nobody uses any more, too.
+        # The library keeps 128 patterns with their states, even those no longer in use.
         re2.purge()
 
     def matches(self, text: str) -> bool:
-        """Whether the pattern matches anywhere in the text (`MatchString`)."""
+        """Tell whether the pattern matches anywhere in a string (`MatchString`)."""
         return self._search(_utf8(text)) is not None
 
 

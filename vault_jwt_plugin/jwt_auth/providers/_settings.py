@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 class Settings:
-    """The members of `provider_config`, decoded strictly: text `"true"` is no bool.
+    """The members of `provider_config`, decoded strictly: the string `"true"` is no boolean.
 
-    Rules of Go's `mapstructure.Decode`: names in any case, the exact one first; null
-    is the type's zero value; a number counts as text, as it was written.
+    The rules are those of Go's `mapstructure.Decode`: names are found in any case, the exact one
+    first; null is the type's zero value; a number counts as a string, as it was written. A value
+    of another type raises `ProviderError`.
 
     Args:
-        provider: whose they are, for messages.
+        provider: the provider's name, for messages.
         members: decoded JSON.
     """
 
@@ -29,14 +30,8 @@ class Settings:
         self._members = members
 
     def text(self, name: str) -> str:
-        """A text; "" when it is not set.
-
-        Raises:
-            ProviderError: it is something else.
-        """
-        value = self._find(name)
-        if value is None:
-            return ""
+        """Return a string; "" when it is not set."""
+        value = self._find(name, "")
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str):
@@ -44,48 +39,33 @@ class Settings:
         return value
 
     def flag(self, name: str) -> bool:
-        """A bool; False when it is not set.
-
-        Raises:
-            ProviderError: it is something else.
-        """
-        value = self._find(name)
-        if value is None:
-            return False
+        """Return a boolean; False when it is not set."""
+        value = self._find(name, default=False)
         if not isinstance(value, bool):
             raise self._wrong(name, "a boolean", value)
         return value
 
     def whole_number(self, name: str) -> int:
-        """A whole number; 0 when it is not set.
-
-        Raises:
-            ProviderError: it is something else, or beyond 64 bits.
-        """
-        value = self._find(name)
-        if value is None:
-            return 0
+        """Return a whole number of 64 bits; 0 when it is not set."""
+        value = self._find(name, 0)
         if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
             raise self._wrong(name, "a whole number", value)
         return value
 
     def invalid(self, problem: str) -> ProviderError:
-        """The error that says what is wrong with a setting."""
+        """Return the error that says what is wrong with a setting."""
         return init_error(self._provider, problem)
 
-    def _find(self, name: str) -> Any:
-        if name in self._members:
-            return self._members[name]
+    def _find(self, name: str, default: object) -> Any:
         same = (value for key, value in self._members.items() if key.lower() == name)
-        return next(same, None)
+        value = self._members[name] if name in self._members else next(same, None)
+        return default if value is None else value
 
     def _wrong(self, name: str, expected: str, value: Any) -> ProviderError:
-        received = kind_of(value)
-        if received == "a number":
-            received = "another number"
+        received = "another number" if kind_of(value) == "a number" else kind_of(value)
         return self.invalid(f"'{name}' must be {expected}, is {received}")
 
 
 def init_error(provider: str, problem: str) -> ProviderError:
-    """The error of a provider that can't be used, in the Go methods' words."""
+    """Return the error of a provider that can't be used, in the Go methods' words."""
     return ProviderError(f"error initializing {quoted(provider)} provider_config: {problem}")

@@ -1,11 +1,10 @@
 """Azure (Entra ID): groups that the token only refers to, asked from Microsoft Graph.
 
-Mirrors `provider_azure.go` of both Go methods. Whoever is in more than 200 groups
-gets a token with a distributed claim (OIDC Core 5.6.2) instead of the groups.
+Mirrors `provider_azure.go` of both Go methods. A user in more than 200 groups gets a token with a
+distributed claim (OIDC Core 5.6.2) instead of the groups.
 
-Differs from Vault: the endpoint that a token names is called only if it is one of
-Microsoft Graph's. Otherwise whoever makes a token's claims could have the access
-token sent anywhere.
+Differs from Vault: the endpoint that a token names is called only if it is one of Microsoft
+Graph's. Otherwise the author of a token's claims could have the access token sent anywhere.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from vault_jwt_plugin.jwt_auth.errors import LoginDenied
 from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     Calls,
-    answer_invalid,
     is_header_text,
+    part_of_answer,
     text_list,
 )
 from vault_jwt_plugin.sdk import quoted
@@ -40,13 +39,13 @@ _BODY = b'{"securityEnabledOnly": false}'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphEndpoints:
-    """Where Microsoft Graph is.
+    """The URLs of Microsoft Graph.
 
     Attributes:
-        me: what `fetch_groups` calls, in every cloud, as in Go.
-        origins: of the clouds' Graph APIs; no other is called.
-        legacy: origins of the retired Azure AD Graph API that tokens still name, and
-            what takes their place.
+        me: the URL that `fetch_groups` calls, in every cloud, as in Go.
+        origins: the clouds' Graph APIs; no other is called.
+        legacy: origins of the retired Azure AD Graph API that tokens still name, with their
+            replacements.
     """
 
     me: str = "https://graph.microsoft.com/v1.0/me/getMemberObjects"
@@ -71,12 +70,12 @@ class Azure:
 
     Args:
         settings: `fetch_groups`: always ask, whatever the token holds.
-        trust: what Graph's servers must show.
-        fetcher: for the requests.
-        endpoints: of Graph.
+        trust: what the certificates of Graph's servers must be.
+        fetcher: makes the requests.
+        endpoints: Graph's.
 
     Raises:
-        ProviderError: a setting is not what it should be.
+        ProviderError: a setting is wrong.
     """
 
     name = "azure"
@@ -95,7 +94,7 @@ class Azure:
         self._endpoints = endpoints or GraphEndpoints()
 
     async def fetch_groups(self, login: ProviderLogin) -> Any:
-        """The claim if it is there, else what Graph says.
+        """Return the claim if it is present, else the groups that Graph names.
 
         Raises:
             LoginDenied: `provider_claim_source`, `provider_endpoint`, `provider_access_token`,
@@ -140,22 +139,18 @@ class Azure:
         request = APIRequest(
             url=endpoint,
             method="POST",
-            headers={
-                "Authorization": f"Bearer {access_token}",
-                "Content-Type": "application/json",
-            },
+            headers={"Authorization": f"Bearer {access_token}", "Content-Type": "application/json"},
             body=_BODY,
         )
         with Calls(self.name, self._fetcher, trust=self._trust) as calls:
             answer = (await calls.send(request, _API)).json
-        if not isinstance(answer, dict):
-            raise answer_invalid(self.name, _API, f"it must be an object, is {kind_of(answer)}")
         # Differs from Vault: an answer without the list is a failure, not a bearer without groups.
-        return text_list(self.name, _API, answer.get("value"))
+        groups = part_of_answer(self.name, _API, "it", answer, dict).get("value")
+        return text_list(self.name, _API, groups)
 
 
 def _claim_source(claims: Mapping[str, Any], groups_claim: ClaimPath) -> str:
-    """The endpoint that a distributed claim names (OIDC Core 5.6.2)."""
+    """Return the endpoint that a distributed claim names (OIDC Core 5.6.2)."""
     steps = groups_claim.steps
     name = steps[0] if steps is not None and len(steps) == 1 else groups_claim.name
     source = _member(claims, "_claim_names", name)

@@ -16,12 +16,11 @@ from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
     CallFailed,
     Calls,
-    answer_invalid,
     check_count,
+    part_of_answer,
 )
 from vault_jwt_plugin.jwt_auth.providers._google import GoogleEndpoints, TokenSource
 from vault_jwt_plugin.jwt_auth.providers._google_credentials import CredentialsReader
-from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,12 +47,13 @@ class GSuite:
         settings: `gsuite_service_account` (JSON, or a file's path), `gsuite_admin_impersonate`,
             `impersonate_principal`, `fetch_groups`, `fetch_user_info`,
             `groups_recurse_max_depth`, `user_custom_schemas` (names with commas), `domain`.
-        trust: what Google's servers must show; as in Go, with the system's CAs.
-        fetcher: for the requests.
-        endpoints: of Google.
+        trust: what the certificates of Google's servers must be; the CAs are the system's, as in
+            Go.
+        fetcher: makes the requests.
+        endpoints: Google's.
 
     Raises:
-        ProviderError: a setting is not what it should be.
+        ProviderError: a setting is wrong.
     """
 
     name = "gsuite"
@@ -88,7 +88,7 @@ class GSuite:
         self._warned = False
 
     async def check(self) -> None:
-        """See that the credentials are there; Google is not asked.
+        """Check that the credentials are there, without asking Google.
 
         Raises:
             ProviderError: they can't be found or used.
@@ -102,7 +102,7 @@ class GSuite:
         await self._tokens.check()
 
     async def fetch_user_info(self, login: ProviderLogin) -> Mapping[str, Any]:
-        """The bearer's custom schemas, each an object.
+        """Return the bearer's custom schemas, each an object.
 
         Raises:
             LoginDenied: `provider_user_id`, or one of a call.
@@ -120,29 +120,29 @@ class GSuite:
         schemas = answer.get("customSchemas")
         if schemas is None:
             return {}
-        if not isinstance(schemas, dict):
-            raise self._invalid(f"its 'customSchemas' must be an object, is {kind_of(schemas)}")
-        # Only what was asked for: whatever else came would replace claims of the token.
+        # Any schema that was not asked for would replace a claim of the token.
         asked = {name.strip() for name in self._schemas.split(",")}
         claims = {}
-        for name, values in schemas.items():
-            if not isinstance(values, dict | None):
-                raise self._invalid(f"a custom schema must be an object, is {kind_of(values)}")
+        for name, values in part_of_answer(
+            self.name, _API, "its 'customSchemas'", schemas, dict
+        ).items():
+            if values is not None:
+                part_of_answer(self.name, _API, "a custom schema", values, dict)
             if name in asked:
                 claims[name] = values or {}
         return claims
 
     async def fetch_groups(self, login: ProviderLogin) -> list[str] | None:
-        """E-mail addresses of the bearer's groups, and of the groups that these are in.
+        """Return the e-mail addresses of the bearer's groups, and of the groups these are in.
 
-        None without `fetch_groups`, which erases the claim, as in Go.
+        Return None without `fetch_groups`, which erases the claim, as in Go.
 
         Raises:
             LoginDenied: `provider_user_id`, or one of a call.
         """
         if not self._fetch_groups:
             return None
-        # By breadth, where Go goes by depth: so each group is reached by its shortest way, and
+        # Breadth first, where Go goes depth first: each group is reached by its shortest path, and
         # the result does not depend on the order of Google's answers.
         found: dict[str, None] = {}
         nearest = [login.user_id(self.name)]
@@ -171,9 +171,7 @@ class GSuite:
             token = page.get("nextPageToken")
             if not token:
                 return groups
-            if not isinstance(token, str):
-                raise self._invalid(f"its 'nextPageToken' must be a string, is {kind_of(token)}")
-            query["pageToken"] = token
+            query["pageToken"] = part_of_answer(self.name, _API, "its 'nextPageToken'", token, str)
         raise LoginDenied(
             "provider_too_many_pages", f"gsuite: {_API} answers in more than {MAX_PAGES} pages"
         )
@@ -181,15 +179,12 @@ class GSuite:
     def _emails(self, groups: Any) -> list[str]:
         if groups is None:
             return []
-        if not isinstance(groups, list):
-            raise self._invalid(f"its 'groups' must be a list, is {kind_of(groups)}")
         emails = []
-        for group in groups:
+        for group in part_of_answer(self.name, _API, "its 'groups'", groups, list):
             email = group.get("email") if isinstance(group, dict) else group
-            if email is not None and not isinstance(email, str):
-                raise self._invalid(f"a group's 'email' must be a string, is {kind_of(email)}")
-            if not isinstance(group, dict | None):
-                raise self._invalid(f"a group must be an object, is {kind_of(group)}")
+            if email is not None:
+                part_of_answer(self.name, _API, "a group's 'email'", email, str)
+                part_of_answer(self.name, _API, "a group", group, dict)
             # Differs from Vault, which would go on with "": Google lists every group for it.
             if email:
                 emails.append(email)
@@ -206,15 +201,10 @@ class GSuite:
             self._tokens.drop()
             if not kept:
                 raise
-            # Revoked before its time, perhaps: once more with a new one.
+            # The token may have been revoked: try again with a new one.
             token, _ = await self._tokens.token(calls)
             answer = await calls.send(_bearer(url, token), _API)
-        if not isinstance(answer.json, dict):
-            raise self._invalid(f"it must be an object, is {kind_of(answer.json)}")
-        return answer.json
-
-    def _invalid(self, problem: str) -> LoginDenied:
-        return answer_invalid(self.name, _API, problem)
+        return part_of_answer(self.name, _API, "it", answer.json, dict)
 
 
 def _bearer(url: str, token: str) -> APIRequest:

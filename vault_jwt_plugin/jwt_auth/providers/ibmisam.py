@@ -1,4 +1,4 @@
-"""IBM Security Access Manager, whose groups are one text with spaces (`provider_ibmisam.go`)."""
+"""IBM Security Access Manager, groups in one string with spaces (`provider_ibmisam.go`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class IBMISAM:
     name = "ibmisam"
 
     async def fetch_groups(self, login: ProviderLogin) -> Any:
-        """The parts between single spaces; a claim that is no text stays as it is."""
+        """Return the parts between single spaces; a claim of another type stays as it is."""
         groups = login.groups()
-        # At each space alone, not at runs of white space: empty parts are dropped later, as in Go.
+        # Every single space splits, as in Go; empty parts are dropped later.
         return groups.split(" ") if isinstance(groups, str) else groups

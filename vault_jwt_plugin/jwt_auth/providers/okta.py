@@ -1,7 +1,7 @@
 """Okta: groups that its tokens leave out, asked from its admin API (`provider_okta.go`).
 
-Okta cuts the groups claim at `groups_cap` without saying so. A list that long, or
-none, is asked for; whatever came is filtered.
+Okta cuts the groups claim at `groups_cap` without saying so. If the claim is that long or missing,
+the API is asked; the groups of either source are filtered.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from vault_jwt_plugin.jwt_auth.fetching.messages import APIRequest
 from vault_jwt_plugin.jwt_auth.providers._calls import (
     MAX_PAGES,
     Calls,
-    answer_invalid,
     check_count,
     is_header_text,
+    part_of_answer,
 )
 from vault_jwt_plugin.jwt_auth.providers._re2 import Pattern, PatternError
 from vault_jwt_plugin.sdk import quoted
-from vault_jwt_plugin.sdk.coercion import kind_of
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
@@ -49,12 +48,12 @@ class Okta:
     Args:
         settings: `org_url`, `api_token`, `user_id_claim`, `groups_cap`, `groups_filter`,
             `fetch_groups`.
-        trust: what the API's servers must show.
-        discovery_url: of the configuration, for settings without `org_url`; "" = none.
-        fetcher: for the requests.
+        trust: what the certificates of the API's servers must be.
+        discovery_url: the configuration's, used without `org_url`.
+        fetcher: makes the requests.
 
     Raises:
-        ProviderError: a setting is not what it should be.
+        ProviderError: a setting is wrong.
     """
 
     name = "okta"
@@ -87,7 +86,7 @@ class Okta:
         self._fetcher = fetcher
 
     async def fetch_groups(self, login: ProviderLogin) -> Any:
-        """The claim, or what the API says if the claim may be cut; filtered.
+        """Return the claim's groups, or the API's if the claim may be cut; filtered.
 
         Raises:
             LoginDenied: `provider_user_id`, `provider_next_page`, or one of a call.
@@ -119,29 +118,21 @@ class Okta:
         return groups
 
     def _names(self, page: Any) -> list[str]:
-        if not isinstance(page, list):
-            raise answer_invalid(self.name, _API, f"it must be a list, is {kind_of(page)}")
         names = []
-        for group in page:
-            profile = group.get("profile") if isinstance(group, dict) else None
+        for group in part_of_answer(self.name, _API, "it", page, list):
+            if group is None:
+                continue
+            profile = part_of_answer(self.name, _API, "a group", group, dict).get("profile")
             name = profile.get("name") if isinstance(profile, dict) else None
-            # Like Go: a group without a name is passed over; one of another kind is an error.
-            if name is not None and not isinstance(name, str):
-                raise answer_invalid(
-                    self.name,
-                    _API,
-                    f"a group's 'profile.name' must be a string, is {kind_of(name)}",
-                )
-            if not isinstance(group, dict | None):
-                raise answer_invalid(
-                    self.name, _API, f"a group must be an object, is {kind_of(group)}"
-                )
-            if name:
+            # Like Go: a group without a name is skipped; a name of another kind is an error.
+            if name is not None and part_of_answer(
+                self.name, _API, "a group's 'profile.name'", name, str
+            ):
                 names.append(name)
         return names
 
     def _following(self, url: str, link: str) -> str | None:
-        """The next page's URL; None after the last.
+        """Return the next page's URL; None after the last.
 
         Differs from Vault, which sends the API token to whatever host a page names.
         """
@@ -150,10 +141,9 @@ class Okta:
             return None
         try:
             target = urljoin(url, target)
-            origin = origin_of(target)
         except ValueError:
-            origin = None
-        if origin is None or origin != self._origin:
+            target = ""
+        if origin_of(target) != self._origin:
             raise LoginDenied(
                 "provider_next_page",
                 f"okta: {_API} names a next page that is not on {quoted(self._origin)}; the API "
@@ -187,29 +177,25 @@ class Okta:
 
 
 def origin_of(url: str) -> str | None:
-    """Scheme, host and port of an https URL; None when it is not one, or holds credentials.
-
-    Raises:
-        ValueError: it can't be taken apart.
-    """
-    parts = urlsplit(url)
+    """Return scheme, host and port of an https URL; None for any other, or with credentials."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"https://{host}" + ("" if parts.port in {None, 443} else f":{parts.port}")
+    return f"https://{host}" + ("" if port in {None, 443} else f":{port}")
 
 
 def _origin(settings: Settings, discovery_url: str) -> str:
-    """The organisation's origin, by `org_url` or else the issuer's; "" when there is neither."""
-    url = settings.text("org_url")
-    given = bool(url)
-    url = url or discovery_url
+    """Return the origin of `org_url`, or else of the issuer; "" when there is neither."""
+    given = settings.text("org_url")
+    url = given or discovery_url
     if not url:
         return ""
-    try:
-        origin = origin_of(url)
-    except ValueError:
-        origin = None
+    origin = origin_of(url)
     if origin is None:
         raise settings.invalid(
             "'org_url' must be an https URL with a host"
@@ -219,11 +205,7 @@ def _origin(settings: Settings, discovery_url: str) -> str:
 
 
 def next_link(header: str) -> str | None:
-    """The target with `rel="next"` of a Link header (RFC 8288 3); None if there is none.
-
-    Args:
-        header: the values of all Link headers, joined by commas.
-    """
+    """Return the target with `rel="next"` of Link headers joined by commas (RFC 8288 3), if any."""
     at = 0
     while (start := header.find("<", at)) >= 0:
         end = header.find(">", start)

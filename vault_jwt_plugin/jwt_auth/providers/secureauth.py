@@ -1,4 +1,4 @@
-"""SecureAuth, which sends groups as one text with commas (`provider_secureauth.go`)."""
+"""SecureAuth, which sends groups as one string with commas (`provider_secureauth.go`)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ class SecureAuth:
     name = "secureauth"
 
     async def fetch_groups(self, login: ProviderLogin) -> Any:
-        """The parts between commas, untrimmed; a claim that is no text stays as it is."""
+        """Return the parts between commas, untrimmed; a claim of another type stays as it is."""
         groups = login.groups()
         return groups.split(",") if isinstance(groups, str) else groups
