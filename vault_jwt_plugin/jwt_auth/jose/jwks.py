@@ -19,19 +19,19 @@ from vault_jwt_plugin.jwt_auth.jose.keys import (
 from vault_jwt_plugin.sdk.coercion import kind_of
 
 MAX_KEYS = 256
-"""Keys of one set that are used: a token without kid is checked against all of them."""
+"""Most keys of one set that are used: a token without kid is checked against all of them."""
 
 _MAX_KID_CHARS = 1024
 _MAX_MEMBER_CHARS = MAX_RSA_BITS // 8 * 4 // 3 + 16
 
-# What each type needs, and nothing else is passed on: an odd member spoils no key.
+# The members that each type needs. Others are not passed on, so an odd one spoils no key.
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _USABLE_CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
 
 
 class NotAKeySetError(ValueError):
-    """The document is no JWK set; the text says why."""
+    """The document is not a JWK set; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class UnusableKey:
     """A key of a set that is skipped.
 
     Attributes:
-        position: in the set, counted from 1.
-        reason: why, in words; nothing of the key.
+        position: its place in the set, counted from 1.
+        reason: why it is skipped; the text holds nothing of the key.
     """
 
     position: int
@@ -49,12 +49,12 @@ class UnusableKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySet:
-    """A set as read: the keys that verify, and those that do not.
+    """A set as read.
 
     Attributes:
-        keys: in the order of the set.
+        keys: those that can verify, in the order of the set.
         unusable: those that are skipped.
-        jwks: the former as JWKs again, with no member but those that were used.
+        jwks: `keys` as JWKs with only the members that were used.
     """
 
     keys: tuple[VerificationKey, ...] = ()
@@ -63,13 +63,10 @@ class KeySet:
 
 
 def parse_key_set(document: Any) -> KeySet:
-    """Read a JWK set.
-
-    Args:
-        document: decoded JSON.
+    """Read a JWK set from decoded JSON.
 
     Raises:
-        NotAKeySetError: no object, or no list under `keys`.
+        NotAKeySetError: it is not an object with a list under `keys`.
     """
     if not isinstance(document, Mapping):
         raise NotAKeySetError(f"it must be a JSON object, is {kind_of(document)}")
@@ -83,28 +80,24 @@ def parse_key_set(document: Any) -> KeySet:
     for position, jwk in enumerate(members[:MAX_KEYS], start=1):
         try:
             public = _public_jwk(jwk)
-            keys.append(_imported(public))
+            keys.append(from_public_key(_public_key(public), kid=public.get("kid")))
             jwks.append(public)
         except UnusableKeyError as error:
             unusable.append(UnusableKey(position=position, reason=str(error)))
     if len(members) > MAX_KEYS:
-        unusable.append(
-            UnusableKey(
-                position=MAX_KEYS + 1,
-                reason=f"only the first {MAX_KEYS} keys of {len(members)} are used",
-            )
-        )
+        reason = f"only the first {MAX_KEYS} keys of {len(members)} are used"
+        unusable.append(UnusableKey(position=MAX_KEYS + 1, reason=reason))
     return KeySet(keys=tuple(keys), unusable=tuple(unusable), jwks=tuple(jwks))
 
 
 def _public_jwk(jwk: Any) -> dict[str, str]:
-    """What is used of a JWK: `kty`, `kid` if it has one, and the members of its public key.
+    """Return the members of a JWK that are used: `kty`, `kid` if any, and those of its public key.
 
-    RFC 7517 4, RFC 7518 6, RFC 8037 2. A key that carries private or symmetric members
-    is skipped, as go-jose can't verify with one: whoever reads the set can sign with it.
+    RFC 7517 4, RFC 7518 6, RFC 8037 2. A key with private or symmetric members is skipped, since
+    every reader of the set could sign with it; go-jose can't verify with one either.
 
     Raises:
-        UnusableKeyError: it can't be what its members say.
+        UnusableKeyError: its members are invalid.
     """
     if not isinstance(jwk, Mapping):
         raise UnusableKeyError(f"it must be a JSON object, is {kind_of(jwk)}")
@@ -126,12 +119,6 @@ def _public_jwk(jwk: Any) -> dict[str, str]:
     return public
 
 
-def _imported(public: Mapping[str, str]) -> VerificationKey:
-    kty = public["kty"]
-    members = {name: public[name] for name in _PUBLIC_MEMBERS[kty]}
-    return from_public_key(_public_key(kty, members), kid=public.get("kid"))
-
-
 def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
     members = {}
     for name in _PUBLIC_MEMBERS[kty]:
@@ -147,7 +134,7 @@ def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
         if name == "crv":
             continue
         try:
-            # Before joserfc does, leniently: a modulus of a megabyte is refused by its length.
+            # joserfc would decode leniently, and a modulus of a megabyte is refused by its length.
             if len(value) > _MAX_MEMBER_CHARS or not value.isascii():
                 raise ValueError
             decode_base64url(value.encode())
@@ -156,12 +143,14 @@ def _members(jwk: Mapping[str, Any], kty: str) -> dict[str, str]:
     return members
 
 
-def _public_key(kty: str, members: dict[str, str]) -> object:
+def _public_key(public: Mapping[str, str]) -> object:
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+    kty = public["kty"]
+    members = {name: public[name] for name in _PUBLIC_MEMBERS[kty]}
     key_type: Any = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}[kty]
     try:
-        # The binding, not `import_key`, which warns of RSA keys below 2048 bits: ours to judge.
+        # The binding, since `import_key` warns of RSA keys below 2048 bits; we judge those.
         return key_type.binding.import_public_key(members)
-    except Exception:  # noqa: BLE001 - whatever a foreign key does to the library
+    except Exception:  # noqa: BLE001 - a foreign key can cause any exception in the library
         raise UnusableKeyError(f"its members are not a valid {kty} key") from None

@@ -1,9 +1,8 @@
 """The compact form of a signed token (RFC 7515 3.1, 7.1), strictly.
 
-We parse it ourselves: joserfc refuses headers that Go accepts (over 512 bytes,
-unknown members), and accepts what it should not (duplicate members, NaN,
-`crit: []`). Nothing of a token but its header is decoded as JSON before a key
-has verified it.
+We parse it ourselves: joserfc refuses headers that Go accepts (over 512 bytes, unknown members) and
+accepts invalid ones (duplicate members, NaN, `crit: []`). Only a token's header is decoded as JSON
+before a key has verified the token.
 """
 
 from __future__ import annotations
@@ -38,17 +37,17 @@ ALGORITHMS = (
     "PS512",
     "EdDSA",
 )
-"""All that verify with a public key (RFC 7518 3.1, RFC 8037 3.1), in the Go methods' order."""
+"""All that use a public key (RFC 7518 3.1, RFC 8037 3.1), in the Go methods' order."""
 
 _CACHED_HEADER_CHARS = 512
 _CACHED_HEADERS = 256
 
-# Go's unicode.IsSpace, which go-jose strips anywhere in the token; not Python's, which has more.
+# Go's unicode.IsSpace, which go-jose strips anywhere in the token; Python's `isspace` has more.
 _WHITESPACE = dict.fromkeys(
     map(ord, "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"), None
 ) | dict.fromkeys(range(0x2000, 0x200B), None)
 
-# The URL alphabet to the standard one; `+`, `/` and `=` are none of ours (RFC 7515 2).
+# The URL alphabet to the standard one; `+`, `/` and `=` become invalid (RFC 7515 2).
 _TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
@@ -57,11 +56,11 @@ VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoseHeader:
-    """What is read of a header before the signature is verified: enough to choose a key.
+    """The members of a header that are read before verification: enough to choose a key.
 
     Attributes:
         alg: one of `ALGORITHMS`.
-        kid: which key signed, says the token; None if it does not say, or says "".
+        kid: the id of the key that signed; None if it is missing or "".
     """
 
     alg: str
@@ -70,13 +69,13 @@ class JoseHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnverifiedToken:
-    """A token taken apart; nothing of it is true yet.
+    """A parsed token, not to be trusted yet.
 
     Attributes:
-        header: the choice of key it asks for.
-        signing_input: what was signed: header and payload as sent.
+        header: names the algorithm and key.
+        signing_input: header and payload as sent, which the signature covers.
         signature: decoded bytes, of any length.
-        unverified_payload: the payload as sent, base64url; decode it after `signature` verified.
+        unverified_payload: the payload as sent, base64url; decode it only after verification.
     """
 
     header: JoseHeader
@@ -88,9 +87,9 @@ class UnverifiedToken:
 def decode_base64url(encoded: bytes) -> bytes:
     """Decode unpadded base64url (RFC 7515 2).
 
-    As in go-jose (`base64.RawURLEncoding`, not its strict form) the unused bits
-    of the last character may be anything. That lets a signature be written in
-    more than one way, and nothing here takes a token's text for its identity.
+    As in go-jose (`base64.RawURLEncoding`, not its strict form) the unused bits of the last
+    character are ignored. So a signature can be written in more than one way; nothing here
+    identifies a token by its text.
 
     Raises:
         ValueError: a character outside the alphabet, padding, or an impossible length.
@@ -102,10 +101,7 @@ def decode_base64url(encoded: bytes) -> bytes:
 
 
 def parse(compact: str) -> UnverifiedToken:
-    """Take a compact token apart and judge its header.
-
-    Args:
-        compact: `header.payload.signature`; white space anywhere is ignored, as in Go.
+    """Parse `header.payload.signature`; white space anywhere is ignored, as in Go.
 
     Raises:
         LoginDenied: `token_missing`, `token_too_large`, `token_malformed`, `token_json`,
@@ -113,7 +109,7 @@ def parse(compact: str) -> UnverifiedToken:
     """
     if len(compact) > MAX_TOKEN_CHARS:
         raise LoginDenied("token_too_large", "the token is longer than 1 MiB")
-    # One pass in C tells the usual token, which has none, from one with white space.
+    # One pass in C finds whether the token has white space, which is rare.
     if compact.split(None, 1) != [compact]:
         compact = compact.translate(_WHITESPACE)
     parts = compact.split(".", 5)
@@ -129,8 +125,7 @@ def parse(compact: str) -> UnverifiedToken:
         )
     except ValueError:
         raise LoginDenied(
-            "token_malformed",
-            "the token is malformed: its parts must be base64url without padding",
+            "token_malformed", "the token is malformed: its parts must be base64url without padding"
         ) from None
 
 
@@ -161,18 +156,15 @@ def _header(encoded: bytes) -> JoseHeader:
 
 @lru_cache(maxsize=_CACHED_HEADERS)
 def _cached_header(encoded: bytes) -> JoseHeader:
-    """An issuer's tokens share few headers. Callers may fill the cache with others: small ones."""
+    """Cache an issuer's few headers; callers can fill the cache only with small ones."""
     return parse_header(encoded)
 
 
 def parse_header(encoded: bytes) -> JoseHeader:
-    """Decode and judge a header (RFC 7515 4.1); every member but those named is ignored.
-
-    Args:
-        encoded: base64url.
+    """Decode and check a base64url header (RFC 7515 4.1); unknown members are ignored.
 
     Raises:
-        ValueError: no base64url.
+        ValueError: it is not base64url.
         LoginDenied: `header_too_large`, `header_invalid`, `header_alg`, `header_kid`,
             `header_crit`, `header_b64`, `header_zip`.
     """
@@ -185,10 +177,7 @@ def parse_header(encoded: bytes) -> JoseHeader:
         raise LoginDenied("header_invalid", f"the token's header can't be read: {error}") from None
     if not isinstance(header, dict):
         raise LoginDenied(
-            "header_invalid",
-            f"the token's header must be a JSON object, is {kind_of(header)}",
-            expected="an object",
-            received=kind_of(header),
+            "header_invalid", f"the token's header must be a JSON object, is {kind_of(header)}"
         )
     _check_extensions(header)
     return JoseHeader(alg=_algorithm(header), kid=_kid(header))
@@ -198,7 +187,7 @@ def _algorithm(header: Mapping[str, Any]) -> str:
     alg = header.get("alg")
     if isinstance(alg, str) and alg in ALGORITHMS:
         return alg
-    # The two confusions that attackers try are named; other names are the caller's text.
+    # Only the two confusions that attackers try are named; other names are the caller's text.
     if alg in ("HS256", "HS384", "HS512"):
         problem = "its algorithm is symmetric (HS256, HS384, HS512)"
     elif isinstance(alg, str) and alg.lower() == "none":
@@ -206,12 +195,10 @@ def _algorithm(header: Mapping[str, Any]) -> str:
     elif isinstance(alg, str):
         problem = "its algorithm is unknown"
     else:
-        problem = f"the algorithm in its header (alg) must be a string, is {_kind(header, 'alg')}"
+        received = kind_of(alg) if "alg" in header else "missing"
+        problem = f"the algorithm in its header (alg) must be a string, is {received}"
     raise LoginDenied(
-        "header_alg",
-        f"the token can't be verified: {problem}; supported: {', '.join(ALGORITHMS)}",
-        expected="a supported algorithm",
-        received=_kind(header, "alg"),
+        "header_alg", f"the token can't be verified: {problem}; supported: {', '.join(ALGORITHMS)}"
     )
 
 
@@ -220,18 +207,15 @@ def _kid(header: Mapping[str, Any]) -> str | None:
     if kid is None or isinstance(kid, str):
         return kid or None
     raise LoginDenied(
-        "header_kid",
-        f"the key id in the token's header (kid) must be a string, is {kind_of(kid)}",
-        expected="a string",
-        received=kind_of(kid),
+        "header_kid", f"the key id in the token's header (kid) must be a string, is {kind_of(kid)}"
     )
 
 
 def _check_extensions(header: Mapping[str, Any]) -> None:
-    """Refuse what changes the meaning of a token, since nothing here gives it that meaning."""
+    """Refuse members that change a token's meaning in ways that are not supported here."""
     if "crit" in header:
-        # RFC 7515 4.1.11: not understood means invalid. We understand none; of an empty list or
-        # another kind the RFC says that they must not be.
+        # RFC 7515 4.1.11: a token with an unknown critical extension is invalid, and so is an empty
+        # list or another type. We know no extension.
         # Differs from Vault: go-jose knows "b64" and takes {"crit": ["b64"], "b64": true}.
         raise LoginDenied(
             "header_crit", "the token's header names critical extensions (crit), none is supported"
@@ -246,15 +230,8 @@ def _check_extensions(header: Mapping[str, Any]) -> None:
         )  # RFC 7516 4.1.3: JWE only
 
 
-def _kind(header: Mapping[str, Any], name: str) -> str:
-    return kind_of(header[name]) if name in header else "missing"
-
-
 def decode_claims(encoded: bytes) -> VerifiedClaims:
-    """Decode the payload of a token whose signature has been verified (RFC 7519 7.2).
-
-    Args:
-        encoded: base64url, at most `MAX_TOKEN_CHARS`.
+    """Decode the base64url payload of a token whose signature was verified (RFC 7519 7.2).
 
     Raises:
         LoginDenied: `claims_invalid`.
@@ -269,9 +246,6 @@ def decode_claims(encoded: bytes) -> VerifiedClaims:
         ) from None
     if not isinstance(claims, dict):
         raise LoginDenied(
-            "claims_invalid",
-            f"the token's claims must be a JSON object, are {kind_of(claims)}",
-            expected="an object",
-            received=kind_of(claims),
+            "claims_invalid", f"the token's claims must be a JSON object, are {kind_of(claims)}"
         )
     return VerifiedClaims(claims)

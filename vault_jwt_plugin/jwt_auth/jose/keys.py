@@ -1,8 +1,8 @@
-"""Keys that verify: how they are read, what each can verify, and verifying.
+"""Verification keys: reading them, the algorithms of each, and verifying signatures.
 
-A key is bound to what its type can verify (RFC 7518 3, RFC 8037 3.1), so that no
-header can make it do anything else: the cure for every confusion of algorithms.
-cryptography verifies; joserfc reads JWKs, one at a time.
+A key is bound to the algorithms of its type (RFC 7518 3, RFC 8037 3.1), so that no header can make
+it verify another: this prevents every confusion of algorithms. cryptography verifies; joserfc reads
+JWKs, one at a time.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ MAX_RSA_EXPONENT = 2**31 - 1
 """Largest public exponent, as in Go: a huge one makes every verification slow."""
 
 MAX_TRIED_BYTES = 16 * 1024 * 1024
-"""How much is hashed for one token, in bytes, times the keys tried: whoever sends a token of a
-megabyte without kid would have it hashed once for each key of a set."""
+"""Most bytes that are hashed for one token, over all keys tried: a token of a megabyte without kid
+would otherwise be hashed once for each key of a set."""
 
 Verifier = Callable[[bytes, bytes], None]
-"""Takes signature and signing input; raises InvalidSignature (cryptography) if they do not fit."""
+"""Takes signature and signing input; raises InvalidSignature (cryptography) on a mismatch."""
 
 # JWK names of the curves, algorithm, bytes of one coordinate (RFC 7518 3.4).
 _CURVES = {
@@ -48,7 +48,7 @@ _CURVES = {
 }
 
 # Encodings of the points of order 8 and less, their sign bit cleared: with such a key a signature
-# of zeros verifies for many texts, so anybody could sign (libsodium's `has_small_order`).
+# of zeros verifies many inputs, so anybody could sign (libsodium's `has_small_order`).
 _SMALL_ORDER = frozenset(
     bytes.fromhex(encoded)
     for encoded in (
@@ -63,7 +63,7 @@ _SMALL_ORDER = frozenset(
 )
 
 MAX_PEM_CHARS = 64 * 1024
-"""Longest text of one key, in characters."""
+"""Longest PEM of one key, in characters."""
 
 # encoding/pem: BEGIN at the start of a line, optional "Key: value" headers and an empty line,
 # base64, END with the same label.
@@ -80,7 +80,7 @@ _SEQUENCE = 0x30
 
 
 class UnusableKeyError(ValueError):
-    """A key that can verify nothing; the text says why and quotes nothing of it."""
+    """A key can verify nothing; the text says why and quotes nothing of the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +101,7 @@ class VerificationKey:
 def verify_signature(
     token: UnverifiedToken, candidates: Sequence[VerificationKey]
 ) -> VerificationKey:
-    """Find the key that signed the token; all that fit are tried.
-
-    Returns:
-        The key that verified.
+    """Return the key that signed the token; all that fit are tried.
 
     Raises:
         LoginDenied: `key_unknown` (no candidate), `key_algorithm` (none fits the header's
@@ -144,7 +141,7 @@ def verify_signature(
 
 
 def matching(keys: Sequence[VerificationKey], header: JoseHeader) -> Sequence[VerificationKey]:
-    """The keys of a set that a header allows: those with its kid; all, if it has none.
+    """Return the keys of a set that have the header's kid; all, if it has none.
 
     As go-oidc (`RemoteKeySet.verify`). `use`, `alg` and `key_ops` of a JWK are
     ignored, as there: the key's type decides what it can verify.
@@ -158,7 +155,7 @@ def from_public_key(public_key: Any, *, kid: str | None = None) -> VerificationK
     """Bind a public key of cryptography to the algorithms that fit it.
 
     Raises:
-        UnusableKeyError: a type, curve or size that none fits.
+        UnusableKeyError: no algorithm fits its type, curve or size.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -245,16 +242,15 @@ def _ecdsa_verifier(key: EllipticCurvePublicKey, alg: str, size: int) -> Verifie
 def parse_public_key_pem(pem: str, *, index: int = 1) -> VerificationKey:
     """Read one of the configuration's public keys (`jwt_validation_pubkeys`).
 
-    As in Go (`jwt.ParsePublicKeyPEM` of cap): the first PEM block counts, whatever
-    its label; it holds a SubjectPublicKeyInfo or a certificate, whose key is taken.
+    As in Go (`jwt.ParsePublicKeyPEM` of cap), the first PEM block counts, whatever its label; it
+    holds a SubjectPublicKeyInfo or a certificate, whose key is used.
 
     Args:
         pem: one key.
         index: its place in the list, counted from 1, for the message.
 
     Raises:
-        PublicKeyError: no PEM, something else in it, more after it, or a key of a
-            type or size that verifies nothing.
+        PublicKeyError: it is not one PEM block with a usable key.
     """
     try:
         return _load_pem(pem)
@@ -294,13 +290,13 @@ def _no_block(pem: str) -> str:
 
 
 def _public_key(der: bytes, label: str) -> object:
-    """The key in a SubjectPublicKeyInfo (RFC 5280 4.1) or a certificate."""
+    """Return the key in a SubjectPublicKeyInfo (RFC 5280 4.1) or a certificate."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-    # Both start with a sequence in a sequence. A number there means PKCS#1, which cryptography
-    # would read and Go does not, or a private key.
+    # Both start with a sequence in a sequence. A number there means a private key or PKCS#1, which
+    # cryptography would read and Go does not.
     if _first_inner_tag(der) == _INTEGER:
         if "PRIVATE" in label:
             raise UnusableKeyError("it is a private key; give the public key, and replace this one")
@@ -325,7 +321,7 @@ def _public_key(der: bytes, label: str) -> object:
 
 
 def _first_inner_tag(der: bytes) -> int | None:
-    """The tag of the first element inside the outer sequence; None if there is none."""
+    """Return the tag of the first element inside the outer sequence, if there is one."""
     if len(der) < 2 or der[0] != _SEQUENCE:
         return None
     length_bytes = der[1] & 0x7F if der[1] & 0x80 else 0
