@@ -1,8 +1,8 @@
-"""What the parameters of a configuration must be before it is stored.
+"""Checks of a configuration's parameters before it is stored; each raises `UserError`.
 
 The key source's own parameters are checked by `keys`, between `check_before_keys` and
-`check_after_keys`: in the order of `pathConfigWrite` in `path_config.go` of both Go methods,
-so that a client sees the same failure first.
+`check_after_keys`: in the order of `pathConfigWrite` in `path_config.go` of both Go methods, so
+that a client sees the same failure first.
 """
 
 from __future__ import annotations
@@ -21,33 +21,21 @@ _OID = re.compile(r"[0-9]{1,39}(?:\.[0-9]{1,39})*")
 
 
 def check_before_keys(config: Config) -> None:
-    """Run the checks that come before the keys are fetched.
-
-    Raises:
-        UserError: a check failed.
-    """
+    """Run the checks that come before the keys are fetched."""
     check_client(config)
     check_trust(config)
     check_times(config)
 
 
 def check_after_keys(config: Config) -> None:
-    """Run the checks that come after the keys were fetched.
-
-    Raises:
-        UserError: a check failed.
-    """
+    """Run the checks that come after the keys were fetched."""
     check_algorithms(config)
     check_response_types(config)
     check_response_mode(config)
 
 
 def check_client(config: Config) -> None:
-    """Check that an OIDC client has an id, a secret and a provider, or that there is none.
-
-    Raises:
-        UserError: something of it is missing.
-    """
+    """Check that an OIDC client has an id, a secret and a provider, or that there is none."""
     if bool(config.oidc_client_id) != bool(config.oidc_client_secret):
         raise UserError("both 'oidc_client_id' and 'oidc_client_secret' must be set for OIDC")
     if config.oidc_client_id and not config.oidc_discovery_url:
@@ -55,13 +43,9 @@ def check_client(config: Config) -> None:
 
 
 def check_trust(config: Config) -> None:
-    """Check the parameters that say what certificates may be.
+    """Check the OIDs and names for servers' certificates; in OpenBao an empty name matches any.
 
-    Differs from Vault, which looks at the OIDs in the OIDC flow only.
-
-    Raises:
-        UserError: an OID is not valid; or a name is empty, which would match any server in
-            OpenBao.
+    Differs from Vault, which checks the OIDs in the OIDC flow only.
     """
     for oid in config.unsupported_critical_cert_extensions or ():
         if not _OID.fullmatch(oid):
@@ -74,11 +58,7 @@ def check_trust(config: Config) -> None:
 
 
 def check_times(config: Config) -> None:
-    """Check that keys are not fetched all the time, nor trusted for no time.
-
-    Raises:
-        UserError: a time is too short.
-    """
+    """Check that keys are neither fetched all the time nor trusted for too short a time."""
     for name, shortest_s in (("jwks_refresh_after", 10), ("jwks_trust_for", 60)):
         value_ns = getattr(config, name)
         if value_ns and value_ns < shortest_s * NS_PER_S:
@@ -86,11 +66,7 @@ def check_times(config: Config) -> None:
 
 
 def check_algorithms(config: Config) -> None:
-    """Check that every algorithm is one that verifies with a public key.
-
-    Raises:
-        UserError: one is not; it is named.
-    """
+    """Check that every algorithm is one that verifies with a public key."""
     for name in config.jwt_supported_algs or ():
         if name not in ALGORITHMS:
             raise UserError(
@@ -100,11 +76,7 @@ def check_algorithms(config: Config) -> None:
 
 
 def check_response_types(config: Config) -> None:
-    """Check that every response type is one that the OIDC flow can ask for.
-
-    Raises:
-        UserError: one is not; it is named.
-    """
+    """Check that every response type is one that the OIDC flow can ask for."""
     for name in config.oidc_response_types or ():
         if name not in RESPONSE_TYPES:
             raise UserError(
@@ -113,10 +85,9 @@ def check_response_types(config: Config) -> None:
 
 
 def check_response_mode(config: Config) -> None:
-    """Check that the OIDC flow has the response mode, and that it fits the response types.
+    """Check that the response mode exists, and that it fits the response types.
 
-    Raises:
-        UserError: it does not. An ID token in a query would end up in histories and logs.
+    An ID token in a query would end up in histories and logs.
     """
     match config.oidc_response_mode:
         case "" | "query":

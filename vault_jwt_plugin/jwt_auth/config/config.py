@@ -1,4 +1,4 @@
-"""The mount's configuration: where keys come from, and what every token must have.
+"""The mount's configuration: the source of keys, and the conditions for every token.
 
 The stored form is the Go methods' own (`jwtConfig` in `path_config.go` of both).
 """
@@ -36,7 +36,7 @@ RESPONSE_TYPES = ("code", "id_token")
 
 
 class StoredConfigError(InternalError):
-    """What is stored as the configuration can't be understood: HTTP 500, as in Go."""
+    """The stored configuration can't be read: HTTP 500, as in Go."""
 
     code = "stored_config_invalid"
 
@@ -49,9 +49,8 @@ def _none_if_zero(value_ns: int) -> int | None:
 class Config:
     """One configuration, both Go methods' parameters; attribute names are the parameters'.
 
-    In lists and maps None is a stored null, which old data may hold. Durations are
-    nanoseconds, None where they are not set. `extra` holds the stored members that are
-    none of ours.
+    In lists and maps None is a stored null, which old data may hold. Durations are nanoseconds, or
+    None where they are not set. `extra` holds unknown stored members.
     """
 
     oidc_discovery_url: str = parameter(
@@ -180,11 +179,11 @@ class Config:
     def from_stored(cls, raw: bytes) -> Config:
         """Decode a stored configuration of either Go method or of ours.
 
-        Public keys are not parsed here, so that one that we can't read does not
-        keep an operator from reading the configuration and writing a better one.
+        Public keys are not parsed here, so that an operator can still read a configuration with an
+        invalid key.
 
         Raises:
-            StoredConfigError: no JSON object, or a member of another kind than it should be.
+            StoredConfigError: it is not a JSON object, or a member has a wrong type.
         """
         try:
             return parameters.from_stored(cls, jsonutil.loads(raw))
@@ -193,23 +192,19 @@ class Config:
 
     @classmethod
     def from_request(cls, data: FieldData, stored: Config | None) -> Config:
-        """Return what a write asks for; it keeps members that are none of ours."""
+        """Return the configuration that a write makes; unknown stored members are kept."""
         return replace(stored or _NEW, **parameters.changes(cls, data))
 
     def to_stored(self) -> bytes:
-        """Encode for storage: every member, ours and unknown ones."""
+        """Encode for storage, with the unknown members."""
         return parameters.to_stored(self)
 
     def read_data(self) -> dict[str, Any]:
-        """Return what a read shows: no client secret, no provider's secrets."""
+        """Return the answer of a read, without the secrets of client and provider."""
         return parameters.read_back(self)
 
     def trust(self, ca_pem: str) -> Trust:
-        """What the servers must show that this configuration connects to.
-
-        Args:
-            ca_pem: the one configured for the server; "" means the system's.
-        """
+        """Return the conditions for servers' certificates; `ca_pem` "" means the system's CAs."""
         return Trust(
             ca_pem=ca_pem,
             server_names=self.override_allowed_server_names or (),
@@ -218,7 +213,7 @@ class Config:
 
 
 _NEW = Config(namespace_in_state=True)
-"""What the first write starts from; an old configuration without the member has false."""
+"""The start of the first write; an old configuration without the member has false."""
 
 SKIP_JWKS_VALIDATION = Field(
     name="skip_jwks_validation",
@@ -234,6 +229,6 @@ CONFIG_FIELDS = tuple(
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in quotes, as a sentence lists them: `'a', 'b' and 'c'`."""
+    """Return names in quotes, as a sentence lists them: `'a', 'b' and 'c'`."""
     shown = [f"'{name}'" for name in names]
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1]))) if shown else ""

@@ -40,11 +40,7 @@ async def check_provider(config: Config, fetcher: Fetcher) -> None:
 
 
 class ConfiguredProvider:
-    """The provider of the mount's configuration, made once for each configuration.
-
-    Args:
-        fetcher: for the providers' requests.
-    """
+    """Makes the provider of the mount's configuration, once for each configuration."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
@@ -53,12 +49,11 @@ class ConfiguredProvider:
     def of(self, config: Config) -> Provider | None:
         """Return the provider; None when none acts on logins.
 
-        For one that can't be made, return one whose check fails: whoever logs in is told so
-        where the Go methods say it, after the user claim.
+        For one that can't be made, return one whose check fails: as in the Go methods, a login is
+        then denied after the check of the user claim.
         """
-        known = self._known
-        if known is not None and known[0] is config:
-            return known[1]
+        if self._known is not None and self._known[0] is config:
+            return self._known[1]
         provider: Provider | None
         try:
             provider = build_provider(config, self._fetcher)
