@@ -55,16 +55,16 @@ every token.
 A write replaces the whole configuration: a parameter that is not sent becomes
 empty. The keys are fetched once before anything is stored, so that a wrong URL
 or CA is reported at once.
-"""
+""".strip()
 
 
 class ConfigPath:
     """The handlers of one mount.
 
     Args:
-        mount: what they share.
-        key_sources: probe the keys before they are configured.
-        fetcher: for providers.
+        mount: the mount's shared state.
+        key_sources: fetches the keys of a write before anything is stored.
+        fetcher: makes the requests of providers.
     """
 
     def __init__(self, mount: Mount, key_sources: KeySources, fetcher: Fetcher) -> None:
@@ -86,19 +86,19 @@ class ConfigPath:
                 Operation.UPDATE: OperationSpec(
                     handler=self.write,
                     summary="Configure the JWT authentication backend.",
-                    description=_DESCRIPTION.strip(),
+                    description=_DESCRIPTION,
                     operation_id="jwt-configure",
                 ),
             },
             help_synopsis=_SYNOPSIS,
-            help_description=_DESCRIPTION.strip(),
+            help_description=_DESCRIPTION,
         )
 
     async def read(self, _request: Request, _data: FieldData) -> Response | None:
         """Return the configuration without secrets, and whether logins can use it; None if absent.
 
-        Begin to fetch keys that nobody has asked for yet, and wait a short time for them: OpenBao's
-        method does so for a discovery URL, and waits.
+        Begin to fetch keys that were not needed yet, and wait a short time for them, as OpenBao's
+        method does for a discovery URL.
 
         Raises:
             InternalError: the provider can no longer be used (500, as in Go), or storage failed.
@@ -149,8 +149,8 @@ class ConfigPath:
         with contextlib.suppress(StoredConfigError):
             stored = await self._mount.read_config()
         config = Config.from_request(data, stored)
-        # Outside the lock: other writes and all logins go on while an issuer is slow. The checks
-        # are in the order of the Go methods.
+        # These run outside the lock, so a slow issuer delays no other write or login. Their order
+        # is that of the Go methods.
         check_source(config)
         check_before_keys(config)
         warnings = await self._key_sources.probe(
@@ -163,7 +163,7 @@ class ConfigPath:
             merged = Config.from_request(data, await self._replaced())
             raw = merged.to_stored()
             await self._mount.storage.put(StorageEntry(key=STORAGE_KEY, value=raw))
-            # Decoded as logins will decode it, so that they find the source that is warmed now.
+            # Decoded as logins will decode it, so that they use the source that is warmed now.
             return Config.from_stored(raw)
 
         self._mount.keys.warm(await self._mount.write(replace, drops=STORAGE_KEY))
@@ -173,7 +173,7 @@ class ConfigPath:
         try:
             return await self._mount.read_config()
         except StoredConfigError as error:
-            # Parameters that a write keeps when they are not sent can't be kept here.
+            # Here the parameters that are normally kept when they are not sent are lost.
             self._mount.logger.warning(
                 "a stored configuration that can't be understood is replaced",
                 extra={"fields": {"event": "stored_config_replaced", "error": error.message}},
@@ -190,8 +190,9 @@ def _warnings(status: KeySourceStatus) -> Iterator[str]:
     for part in status.parts or (status,):
         if part.last_error is not None and part.fetched_at is not None and part.keys:
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(part.fetched_at))
-            yield f"the keys of {at} are in use, newer ones can't be fetched: " + (
-                part.last_error.message
+            yield (
+                f"the keys of {at} are in use, newer ones can't be fetched: "
+                f"{part.last_error.message}"
             )
         elif part.last_error is not None:
             yield f"the keys can't be fetched: {part.last_error.message}"

@@ -1,6 +1,6 @@
 """`login`, and the renewal of the tokens of native roles.
 
-Mirrors `path_login.go` of both Go methods. See `login.flow` for how a login goes.
+Mirrors `path_login.go` of both Go methods. The steps of a login are in `login.flow`.
 """
 
 from __future__ import annotations
@@ -40,12 +40,7 @@ LOGIN_FIELDS: tuple[Field, ...] = (
         type=FieldType.LOWER_STRING,
         description="The role to log in with; the configuration's default_role if left out.",
     ),
-    Field(
-        name="jwt",
-        type=FieldType.STRING,
-        description="The signed token.",
-        sensitive=True,
-    ),
+    Field(name="jwt", type=FieldType.STRING, description="The signed token.", sensitive=True),
     Field(
         name="distributed_claim_access_token",
         type=FieldType.STRING,
@@ -69,9 +64,9 @@ class LoginPath:
     """The handlers of one mount.
 
     Args:
-        mount: what the handlers share.
+        mount: the mount's shared state.
         roles: native roles prepared for logins, by name.
-        context: what logins use.
+        context: the shared state of logins.
         denials: logs denied logins.
     """
 
@@ -104,8 +99,8 @@ class LoginPath:
         Nothing else is checked again: not the client's address, claims or policies.
 
         Raises:
-            InternalError: The lease does not say its role, the role is gone, or its type is one
-                that this version does not know. HTTP 500, as in Go.
+            InternalError: The lease names no role, the role is gone, or its type is unknown.
+                HTTP 500, as in Go.
         """
         auth, name = leased_role(request)
         # Vault's method writes no type, OpenBao's and ours "native"; for CEL roles see `CELPaths`.
@@ -129,11 +124,7 @@ class LoginPath:
 
 def _renewed(auth: Auth, prepared: PreparedRole) -> Response:
     role = prepared.role
-    return Response(
-        auth=replace(
-            auth,
-            ttl_ns=role.token_ttl,
-            max_ttl_ns=role.token_max_ttl,
-            period_ns=role.token_period,
-        )
+    auth = replace(
+        auth, ttl_ns=role.token_ttl, max_ttl_ns=role.token_max_ttl, period_ns=role.token_period
     )
+    return Response(auth=auth)

@@ -1,7 +1,7 @@
 """`role/` and `role/NAME`: list, read, write, delete.
 
-Mirrors `path_role.go` of both Go methods. What a write that does not send a parameter
-does is declared with the parameter, in `role.role`.
+Mirrors `path_role.go` of both Go methods. The effect of leaving out a parameter is declared with
+the parameter, in `role.role`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.role.role_list import RoleList
     from vault_jwt_plugin.sdk import jsonutil
 
-# Metadata that a login writes itself.
+# Metadata that a login sets itself.
 _RESERVED_METADATA = frozenset({"role"})
 
 WARN_MAX_TTL = (
@@ -57,6 +57,7 @@ WARN_VERBOSE_LOGGING = (
 )
 
 _SYNOPSIS_LIST = "Lists all the roles registered with the backend."
+_DESCRIPTION_LIST = "The list will contain the names of the roles."
 _SYNOPSIS = "Register a role with the backend."
 _DESCRIPTION = """
 A role is what a login names: it says which tokens are accepted (audiences,
@@ -66,25 +67,20 @@ the token's other settings).
 A write keeps the parameters that it does not send, except role_type,
 bound_claims_type, callback_mode, oidc_disable_confirmation and alias_metadata,
 which go back to their defaults.
-"""
+""".strip()
 
 
 def merge(stored: Role | None, data: FieldData, *, max_lease_ttl_ns: int) -> Role:
-    """The role that a write makes, checked in Go's order: the first failure wins.
-
-    Args:
-        stored: the role so far, None when it is new.
-        data: what was sent.
-        max_lease_ttl_ns: the mount's maximum TTL.
+    """Return the role that a write makes, checked in Go's order; a new one if `stored` is None.
 
     Raises:
-        UserError: a parameter that is wrong, or does not go with another.
-        InternalError: a policy that is no template, with templating on (500, as in Go).
+        UserError: a parameter is wrong, or does not go with another.
+        InternalError: with templating on, a policy is not a template (500, as in Go).
     """
     role = stored if stored is not None else Role()
     role = replace(role, **parameters.changes(Role, data))
-    # Differs from Vault: what the deprecated aliases bring is checked like what they stand
-    # for, so the check of ttl against max_ttl that Go repeats at the end is in here.
+    # Differs from Vault: the deprecated aliases are checked like the parameters they stand for, so
+    # the check of ttl against max_ttl that Go repeats at the end is included here.
     role = apply_aliases(parse_token_fields(role, data), data)
     if role.token_period > max_lease_ttl_ns:
         raise UserError(
@@ -97,7 +93,7 @@ def merge(stored: Role | None, data: FieldData, *, max_lease_ttl_ns: int) -> Rol
 
 
 def _check_sent(role: Role, data: FieldData) -> None:
-    """Checks of single parameters; those that may stay unsent are checked only when sent."""
+    """Check single parameters; those that may be left out are checked only when sent."""
     if role.bound_claims_type not in BOUND_CLAIMS_TYPES:
         raise UserError(
             f"invalid 'bound_claims_type': {quoted(role.bound_claims_type)}; "
@@ -148,7 +144,7 @@ def _check_mappings(claim_mappings: Mapping[str, str]) -> None:
 
 
 def _check_result(role: Role) -> None:
-    """Checks of the role as a whole."""
+    """Check the role as a whole."""
     if role.role_type == "oidc" and not role.allowed_redirect_uris:
         raise UserError(
             "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified."
@@ -166,24 +162,21 @@ def _check_result(role: Role) -> None:
 
 
 def _check_templates(role: Role) -> None:
-    from vault_jwt_plugin.jwt_auth.policies.templates import (
-        PolicyTemplates,
-        TemplateSyntaxError,
-    )
+    from vault_jwt_plugin.jwt_auth.policies.templates import PolicyTemplates, TemplateSyntaxError
 
     try:
         PolicyTemplates.parse(role.token_policies or ())
     except TemplateSyntaxError as error:
-        # OpenBao's status, though it is the caller's mistake.
+        # HTTP 500 as in OpenBao, though it is the caller's mistake.
         raise InternalError(
             f"failed to parse 'token_policies' as templates: {error.message}", code=error.code
         ) from error
 
 
 def warnings_of(role: Role, *, max_lease_ttl_ns: int) -> tuple[str, ...]:
-    """What a write of this role warns of; the Go methods' texts, and no others.
+    """Return the warnings of a write, only those of the Go methods.
 
-    More would turn the 204 that clients know into a 200.
+    Any more would turn the 204 that clients know into a 200.
     """
     warnings = []
     if role.token_max_ttl > max_lease_ttl_ns:
@@ -197,7 +190,7 @@ class RolePaths:
     """The handlers of one mount.
 
     Args:
-        mount: what the handlers share.
+        mount: the mount's shared state.
         role_list: the names of all roles.
     """
 
@@ -206,7 +199,13 @@ class RolePaths:
         self._role_list = role_list
 
     def paths(self) -> tuple[Path, ...]:
-        """`role/?` and `role/NAME`."""
+        """Declare `role/?` and `role/NAME`."""
+        write = OperationSpec(
+            handler=self.write,
+            summary=_SYNOPSIS,
+            description=_DESCRIPTION,
+            operation_id="jwt-write-role",
+        )
         return (
             Path(
                 pattern="role/?",
@@ -215,12 +214,12 @@ class RolePaths:
                     Operation.LIST: OperationSpec(
                         handler=self.list,
                         summary=_SYNOPSIS_LIST,
-                        description="The list will contain the names of the roles.",
+                        description=_DESCRIPTION_LIST,
                         operation_id="jwt-list-roles",
                     )
                 },
                 help_synopsis=_SYNOPSIS_LIST,
-                help_description="The list will contain the names of the roles.",
+                help_description=_DESCRIPTION_LIST,
             ),
             Path(
                 pattern=f"role/{NAME_PATTERN}",
@@ -231,8 +230,8 @@ class RolePaths:
                         summary="Read an existing role.",
                         operation_id="jwt-read-role",
                     ),
-                    Operation.CREATE: self._write_spec(),
-                    Operation.UPDATE: self._write_spec(),
+                    Operation.CREATE: write,
+                    Operation.UPDATE: write,
                     Operation.DELETE: OperationSpec(
                         handler=self.delete,
                         summary="Delete an existing role.",
@@ -241,20 +240,12 @@ class RolePaths:
                 },
                 existence_check=self.exists,
                 help_synopsis=_SYNOPSIS,
-                help_description=_DESCRIPTION.strip(),
+                help_description=_DESCRIPTION,
             ),
         )
 
-    def _write_spec(self) -> OperationSpec:
-        return OperationSpec(
-            handler=self.write,
-            summary=_SYNOPSIS,
-            description=_DESCRIPTION.strip(),
-            operation_id="jwt-write-role",
-        )
-
     async def list(self, _request: Request, data: FieldData) -> Response:
-        """Names, sorted; `after` is exclusive and need not exist, `limit` <= 0 means all."""
+        """List the names, sorted; `after` is exclusive and need not exist, `limit` <= 0 = all."""
         after, limit = data["after"], max(data["limit"], 0)
         keys: list[str] | jsonutil.Encoded
         if after or limit:
@@ -268,11 +259,11 @@ class RolePaths:
         return None if raw is None else Role.from_stored(name, raw)
 
     async def exists(self, _request: Request, data: FieldData) -> bool:
-        """Whether a write is an update; a stored role that can't be understood is an error."""
+        """Tell whether a write is an update; a stored role that can't be read is an error."""
         return await self._read(data["name"]) is not None
 
     async def read(self, _request: Request, data: FieldData) -> Response | None:
-        """The role as stored, every parameter of both Go methods; None when absent."""
+        """Return the role as stored, with every parameter of both Go methods; None if absent."""
         role = await self._read(data["name"])
         return None if role is None else Response(data=role.read_data())
 
@@ -281,8 +272,8 @@ class RolePaths:
 
         Raises:
             UserError: see `merge`.
-            InternalError: an update of a role that is gone; a stored role that can't be
-                understood; storage failed.
+            InternalError: the role to update is gone, the stored role can't be read, or storage
+                failed.
         """
         name = data["name"]
         max_lease_ttl_ns = await self._mount.system.max_lease_ttl_ns()
@@ -290,7 +281,7 @@ class RolePaths:
         async def change() -> Role:
             stored = await self._read(name)
             if stored is None and request.operation is Operation.UPDATE:
-                # Only by a race: the existence check turns such a write into a create.
+                # This is a race: the existence check turns any other such write into a create.
                 raise InternalError("role entry not found during update operation")
             role = merge(stored, data, max_lease_ttl_ns=max_lease_ttl_ns)
             await self._mount.storage.put(
@@ -300,7 +291,7 @@ class RolePaths:
 
         role = await self._mount.write(change, drops=STORAGE_PREFIX + name)
         if role.role_type == "jwt" and not role.bound_audiences:
-            # Not a warning in the answer: clients of the Go methods see a 204 here.
+            # This is not a warning in the answer, as clients of the Go methods see a 204 here.
             self._mount.logger.info(
                 "role has no bound_audiences: tokens that carry an aud claim will be refused",
                 extra={"fields": {"event": "role_without_audiences", "role": name}},
@@ -309,7 +300,7 @@ class RolePaths:
         return Response(warnings=warnings) if warnings else None
 
     async def delete(self, _request: Request, data: FieldData) -> None:
-        """Forget the role; one that is not there is no error."""
+        """Delete the role; deleting one that does not exist is no error."""
         key = STORAGE_PREFIX + data["name"]
         await self._mount.write(lambda: self._mount.storage.delete(key), drops=key)
         self._mount.counters.forget_role(data["name"])

@@ -1,11 +1,10 @@
-"""`status`: how this mount is doing in this process, for operators and their monitoring.
+"""`status`: the state of this mount in this process, for operators and their monitoring.
 
-The Go methods have nothing like it. It needs a token, as every path but `login` does,
-and shows no secret: no token, key, PEM, parameter of the configuration but the keys'
-URLs, and those without credentials and query.
+The Go methods have nothing like it. It needs a token, as every path but the logins does, and shows
+no secret: of the configuration only the keys' URLs, without credentials and query.
 
-It asks the host for the configuration, if that is not at hand, and fetches nothing: it
-answers while issuers, or the host's storage, do not.
+It reads the configuration from storage only if it is not cached, and fetches no keys, so it answers
+while issuers do not.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from vault_jwt_plugin.sdk import BackendContext, LoopLag
 
 ROLES_AT_ONCE = 200
-"""Roles that are shown without a pause for others, about 1 ms of work; more go out as JSON text."""
+"""Roles that are listed at a stretch, about 1 ms of work; a longer list is sent as JSON text."""
 
 _SYNOPSIS = "Shows how this mount is doing: keys, logins, denials by reason."
 _DESCRIPTION = """
@@ -50,15 +49,15 @@ ten minutes, in milliseconds. That is what every login waits for at least.
 
 Nothing is stored: a restart, a reload of the plugin or a seal begins at zero, and
 every node counts for itself.
-"""
+""".strip()
 
 
 class StatusPath:
     """The handler of one mount.
 
     Args:
-        mount: what the handlers share.
-        context: what Setup gave.
+        mount: the mount's shared state.
+        context: the result of Setup.
         roles, cel_roles: the cached roles.
         monotonic: seconds that never go back.
     """
@@ -81,23 +80,23 @@ class StatusPath:
         self._started = monotonic()
 
     def path(self) -> Path:
-        """`status`."""
+        """Declare `status`."""
         return Path(
             pattern="status",
             operations={
                 Operation.READ: OperationSpec(
                     handler=self.read,
                     summary=_SYNOPSIS,
-                    description=_DESCRIPTION.strip(),
+                    description=_DESCRIPTION,
                     operation_id="jwt-read-status",
                 )
             },
             help_synopsis=_SYNOPSIS,
-            help_description=_DESCRIPTION.strip(),
+            help_description=_DESCRIPTION,
         )
 
     async def read(self, _request: Request, _data: FieldData) -> Response:
-        """All of it; lists of objects, since monitoring tools can't take names for values."""
+        """Return the state, with lists of objects: monitoring tools can't use names as values."""
         mount = self._mount
         sources, error = await self._sources()
         roles = await _roles(mount.counters.roles)
@@ -130,13 +129,13 @@ class StatusPath:
             },
             "denials": _listed(counters.denied, "reason"),
             "failures": _listed(counters.failed, "code"),
-            # All of them, at zero too: a counter that appears late has lost its first step.
+            # Counters at zero are shown too: one that appears late has lost its first step.
             "requests": _listed(counters.requests, "operation"),
             "other_roles": {"granted": other.logins, "denied": other.denied},
         }
 
     async def _sources(self) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
-        """The sources of keys; and why there are none, if something is wrong."""
+        """Return the sources of keys, and the error if there is one."""
         try:
             config = await self._mount.configs.get(STORAGE_KEY)
             if config is None:
@@ -167,13 +166,13 @@ class StatusPath:
             "fetches": status.fetches,
             "failures": status.failures,
             "last_failure_at": _time(status.failed_at),
-            # Of the last fetch alone: gone as soon as one is good.
+            # The error of the last fetch; None once a fetch succeeds.
             "last_error": None if error is None else {"code": error.code, "message": error.message},
         }
 
 
 async def _roles(counts: Mapping[str, RoleCount]) -> list[dict[str, Any]] | jsonutil.Encoded:
-    """What was counted of each role, by name; 10,000 of them must not hold up logins."""
+    """Return the counts of each role, by name; 10,000 roles must not delay logins."""
     counted = sorted(counts.items())
     if len(counted) <= ROLES_AT_ONCE:
         return [_role(name, count) for name, count in counted]
@@ -196,12 +195,12 @@ def _role(name: str, count: RoleCount) -> dict[str, Any]:
 
 
 def _listed(counts: Mapping[Any, int], name: str) -> list[dict[str, Any]]:
-    """Counts as objects, by name."""
+    """Return counts as objects, sorted by name."""
     return [{name: str(each), "count": count} for each, count in sorted(counts.items())]
 
 
 def _lag(lag: LoopLag | None) -> dict[str, float | int] | None:
-    """In milliseconds; None where nobody watches the loop, or has just begun."""
+    """Return the lag in milliseconds; None before it is measured."""
     if lag is None:
         return None
     return {
@@ -213,7 +212,7 @@ def _lag(lag: LoopLag | None) -> dict[str, float | int] | None:
 
 
 def _time(at: float | None) -> str | None:
-    """Unix seconds as RFC 3339, in whole seconds."""
+    """Format Unix seconds as RFC 3339, in whole seconds."""
     return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 

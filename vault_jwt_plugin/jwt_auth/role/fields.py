@@ -1,4 +1,4 @@
-"""What the paths and parameters of native and CEL roles share."""
+"""Fields that native and CEL roles share, and the check of a role's name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LIST_FIELDS = (
         hosts=OPENBAO_ONLY,
     ),
 )
-"""Of the lists of native and of CEL roles."""
+"""The parameters of the lists of native and of CEL roles."""
 
 EXPIRATION_LEEWAY = partial(
     parameter,
@@ -60,14 +60,14 @@ CLOCK_SKEW_LEEWAY = partial(
     ),
     default=DEFAULT_SKEW_S * NS_PER_S,
 )
-"""Declarations that native and CEL roles share; to be called with what an omission does."""
+"""Declarations that native and CEL roles share; call them with the effect of an omission."""
 
 MAX_NAME_CHARS = 32 * 1024
-"""Longest name that is looked for: Raft storage takes no longer key. A login may send 16 MiB."""
+"""Longest name that is looked up: Raft storage takes no longer key, but a login may send 16 MiB."""
 
 _NAME = re.compile(NAME_PATTERN, re.ASCII)
 
 
 def valid_name(name: str) -> bool:
-    """Whether a role can have this name: the path that writes one takes no other."""
+    """Tell whether a role can have this name, which is so if the path of roles matches it."""
     return len(name) <= MAX_NAME_CHARS and _NAME.fullmatch(name) is not None

@@ -1,4 +1,4 @@
-"""A native role in the form that logins use: compiled once per cached role, then only read."""
+"""A native role in the form that logins use, compiled once per cached role."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class PreparedRole:
         audiences: audiences of which a token must name one; empty if it must name none.
         leeways: the leeways in effect, in seconds.
         user_claim, groups_claim, mappings, bound_claims: compiled.
-        auth_fields: what every login with the role grants alike.
-        templates: makes the policies from the claims; None if policies are no templates.
+        auth_fields: the parts of `Auth` that are the same for every login with the role.
+        templates: makes the policies from the claims; None if policies are not templates.
     """
 
     name: str
@@ -91,14 +91,13 @@ class PreparedRole:
         """Decode and compile what is stored under a role's name.
 
         Raises:
-            StoredRoleError: It cannot be understood. HTTP 500, as in Go: nobody made a mistake
-                in this request.
+            StoredRoleError: It cannot be read. HTTP 500, as in Go, since the request is right.
         """
         role = Role.from_stored(name, raw)
         try:
             return cls.of(name, role)
         except CIDRError as error:
-            # The error's text holds the value, which is not for whoever logs in.
+            # The error's text holds the value, which the caller of a login must not see.
             raise StoredRoleError(
                 name, "'token_bound_cidrs' holds something that is not an address"
             ) from error

@@ -1,8 +1,7 @@
-"""A role: what a token must be, and what a login with it grants.
+"""A role: the conditions for a token, and what a login with it grants.
 
-The stored form is the Go methods' own (`jwtRole` in `path_role.go` of both), so
-that a mount can be taken over in place and handed back: their keys, durations in
-nanoseconds, nulls, and every member that we don't know.
+The stored form is the Go methods' own (`jwtRole` in `path_role.go` of both), so that a mount can be
+taken over in place and handed back: their keys, durations in nanoseconds, nulls, unknown members.
 """
 
 from __future__ import annotations
@@ -45,21 +44,15 @@ OAUTH2_METADATA = ("access_token", "id_token", "refresh_token")
 
 
 class StoredRoleError(InternalError):
-    """What is stored as a role can't be understood: HTTP 500, as in Go.
+    """A stored role can't be read: HTTP 500, as in Go.
 
-    The text names the role and says what is wrong: whoever logs in reads it, so never a value.
-
-    Attributes:
-        name: the role's.
-        problem: what is wrong with it.
+    The text is shown to callers who are not logged in, so it holds no value of the role.
     """
 
     code = "stored_role_invalid"
 
     def __init__(self, name: str, problem: str, *, kind: str = "role") -> None:
         super().__init__(f"stored {kind} {quoted(name)}: {problem}")
-        self.name = name
-        self.problem = problem
 
 
 def _role_type(sent: str) -> str:
@@ -82,9 +75,8 @@ def _is_positive(value: int) -> bool:
 class Role(AliasedTokenParams):
     """One role, both Go methods' parameters; attribute names are the parameters'.
 
-    Durations are nanoseconds. In lists and maps None is a stored null: never set.
-    Numbers in `bound_claims` are as JSON gave them: `int`, or `Decimal` with every
-    digit. `extra` holds the stored members that are none of ours.
+    Durations are nanoseconds. In lists and maps None is a stored null: never set. Numbers in
+    `bound_claims` are `int`, or `Decimal` with every digit. `extra` holds unknown stored members.
     """
 
     role_type: str = parameter(
@@ -213,12 +205,8 @@ class Role(AliasedTokenParams):
     def from_stored(cls, name: str, raw: bytes) -> Role:
         """Decode a stored role of either Go method or of ours, and upgrade it.
 
-        Args:
-            name: the role's, for errors.
-            raw: the stored value.
-
         Raises:
-            StoredRoleError: no JSON object, or a member of another kind than it should be.
+            StoredRoleError: it is not a JSON object, or a member has a wrong type.
         """
         try:
             return upgrade_loaded(parameters.from_stored(cls, jsonutil.loads(raw)))
@@ -226,11 +214,11 @@ class Role(AliasedTokenParams):
             raise StoredRoleError(name, str(error)) from None
 
     def to_stored(self) -> bytes:
-        """Encode for storage: every member, ours and unknown ones."""
+        """Encode for storage, with the unknown members."""
         return parameters.to_stored(self)
 
     def read_data(self) -> dict[str, Any]:
-        """Return what a read shows (`pathRoleRead` of both, and `PopulateTokenData`)."""
+        """Return the answer of a read (`pathRoleRead` of both, and `PopulateTokenData`)."""
         return read_token_params(self)
 
 
