@@ -46,11 +46,11 @@ class JWTBackend(Backend):
     """The JWT auth method on one mount.
 
     Args:
-        context: what Setup gave.
-        fetcher: for the issuers' documents; None = over HTTP.
-        pod: that the server runs in, if it does; None = as the environment says.
+        context: the result of Setup.
+        fetcher: fetches the issuers' documents; None = over HTTP.
+        pod: the pod that the server runs in; None = from the environment.
         monotonic: seconds that never go back.
-        messages: of the host protocol, for CEL roles; None = they can't be used.
+        messages: the host protocol's, which CEL roles need; None = no CEL roles.
     """
 
     def __init__(
@@ -62,15 +62,11 @@ class JWTBackend(Backend):
         monotonic: Callable[[], float] = time.monotonic,
         messages: CELMessages | None = None,
     ) -> None:
-        """Touches neither storage nor system view: a registration probe has none."""
+        """Make the parts without storage and system view, which a registration probe lacks."""
         fetching = fetcher if fetcher is not None else HTTPFetcher()
         language = CELLanguage(messages)
         key_sources = KeySources(fetching, context.clock, pod=pod, monotonic=monotonic)
-        mount = Mount(
-            context,
-            key_sources=key_sources,
-            monotonic=monotonic,
-        )
+        mount = Mount(context, key_sources=key_sources, monotonic=monotonic)
         denials = DenialLog(context.logger, monotonic=monotonic)
         logins = LoginContext(
             key_source=mount.keys.of,
@@ -82,10 +78,7 @@ class JWTBackend(Backend):
         login = LoginPath(mount, roles, logins, denials)
         cel = CELPaths(mount, language, context=logins, denials=denials)
         role_list = RoleList(
-            context.storage,
-            STORAGE_PREFIX,
-            writable=lambda: mount.writable,
-            monotonic=monotonic,
+            context.storage, STORAGE_PREFIX, writable=lambda: mount.writable, monotonic=monotonic
         )
         mount.register(STORAGE_PREFIX, role_list)
         super().__init__(
@@ -113,25 +106,25 @@ class JWTBackend(Backend):
         self._fetcher = fetching
 
     def handle_request(self, request: Request) -> MaybeAwaitable[Response | None]:
-        """See `sdk.Backend.handle_request`; counted by operation."""
+        """Count the request by operation and handle it; see `sdk.Backend.handle_request`."""
         self._requests[request.operation] += 1
-        # By name: `super()` would take longer than the count, and every login comes by twice.
+        # By name, since `super()` would take longer than the count, twice for every login.
         return Backend.handle_request(self, request)
 
     def renew(self, request: Request) -> MaybeAwaitable[Response | None]:
-        """See `CELPaths.renew` and `LoginPath.renew`."""
+        """Renew a token; see `CELPaths.renew` and `LoginPath.renew`."""
         return self._cel.renew(request, self._login.renew)
 
     def invalidate_key(self, key: str) -> None:
-        """Drop what was derived from the key; `config`, exactly, drops everything."""
+        """Drop everything derived from the storage key; `config` drops all."""
         self._mount.invalidate(key)
 
     async def initialize(self) -> None:
-        """Ask whether this node can write: only then are entries kept until dropped."""
+        """Ask whether this node can write; only then are entries kept until dropped."""
         await self._mount.refresh_node()
 
     async def periodic(self) -> None:
-        """Ask again, keep keys fresh, and report what the log of denied logins held back."""
+        """Ask again, keep keys fresh, and log the denied logins that were held back."""
         await self._mount.refresh_node()
         self._mount.tick()
         self._denials.flush()
@@ -144,10 +137,5 @@ class JWTBackend(Backend):
 
 
 def factory(context: BackendContext, messages: CELMessages | None = None) -> JWTBackend:
-    """Make the backend of one mount (`sdk.BackendFactory`).
-
-    Args:
-        context: what Setup gave.
-        messages: of the host protocol, for CEL roles; None = they can't be used.
-    """
+    """Make the backend of one mount (`sdk.BackendFactory`); see `JWTBackend`."""
     return JWTBackend(context, messages=messages)

@@ -1,20 +1,18 @@
 """Config and roles kept decoded between logins, for one mount.
 
-The Go methods read the role from storage at every login: one round trip to the
-host each. Here a login whose config and role are known makes none. What keeps
-that safe:
+The Go methods read the role from storage at every login, one round trip to the host each. Here a
+login with a known config and role makes none. These rules keep that safe:
 
-- Every write of ours, and every `InvalidateKey`, drops the entry. A read that was
-  under way then is not kept, and no login is decided by it.
-- Only where this node can write (so every write passes through it) do entries
-  live until dropped. Elsewhere `InvalidateKey` is best effort, so they are read
-  again after `MAX_AGE_S`.
-- "No such role" is never kept, and roles are bounded: callers who are not
-  logged in choose the names.
+- Every write of ours, and every `InvalidateKey`, drops the entry. The result of a read that was
+  under way then is not kept, and decides no login.
+- Entries live until dropped only where this node can write, so that every write passes through it.
+  Elsewhere `InvalidateKey` is best effort, so they are read again after `MAX_AGE_S`.
+- "No such role" is never kept, and the number of roles is limited, since callers who are not logged
+  in choose the names.
 
-A decoded role takes about seven times the bytes that it was decoded from. The
-most recently used ones are kept decoded; the others as stored, and decoded when
-they are asked for (some 45 us), so that 10,000 roles fit into 40 MB.
+A decoded role takes about seven times its stored bytes. The most recently used roles are kept
+decoded; the others are kept as stored and decoded when needed (some 45 us), so that 10,000 roles
+fit into 40 MB.
 """
 
 from __future__ import annotations
@@ -37,39 +35,37 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 MAX_AGE_S = 1.0
-"""How long an entry is believed where this node can't write, in seconds."""
+"""How long an entry is used where this node can't write, in seconds."""
 
 MAX_ROLES = 10_000
 """Roles kept per mount; the least recently used goes first."""
 
 MAX_DECODED_BYTES = 1024 * 1024
-"""Stored bytes of the entries that are kept decoded, about 1,000 roles; one always is."""
+"""Most stored bytes of the entries kept decoded, about 1,000 roles; one is kept in any case."""
 
 MAX_BYTES = 12 * 1024 * 1024
-"""Stored bytes of all entries that are kept; one always is."""
+"""Most stored bytes of all entries; one is kept in any case."""
 
 MAX_READS = 5
-"""How often one caller reads what is dropped each time while it is being read."""
+"""How often one caller reads again because the entry was dropped during the read."""
 
 DOUBT_S = 60.0
 """How long entries live only `MAX_AGE_S` after a write whose outcome is unknown, in seconds."""
 
 
+@dataclass(slots=True, eq=False)
 class _Entry(Generic[T]):
-    """What is kept under a name.
+    """A cached entry.
 
     Attributes:
-        raw: as stored.
-        value: what that decodes to; None when it must be decoded anew.
+        raw: the stored bytes.
+        value: the decoded value; None when it must be decoded again.
         expires_at: when it must be read again; None = not before it is dropped.
     """
 
-    __slots__ = ("expires_at", "raw", "value")
-
-    def __init__(self, raw: bytes, value: T | None, expires_at: float | None) -> None:
-        self.raw = raw
-        self.value = value
-        self.expires_at = expires_at
+    raw: bytes
+    value: T | None
+    expires_at: float | None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -77,9 +73,9 @@ class _Read(Generic[T]):
     """A read under way.
 
     Attributes:
-        name: of what it reads.
-        started_at: when it began.
-        is_current: whether what it reads has not been dropped since.
+        name: the entry's.
+        started_at: when the read began.
+        is_current: False once the entry was dropped.
         task: reads and decodes.
     """
 
@@ -93,14 +89,14 @@ class Cache(Generic[T]):
     """Decoded values by name.
 
     Args:
-        read: the stored bytes under a name, None if there are none.
-        decode: name and bytes to value; raises when the bytes can't be understood.
-        writable: whether this node is known to be able to write.
-        capacity: how many entries are kept.
+        read: returns the stored bytes under a name, None if there are none.
+        decode: makes a value of name and bytes; raises if the bytes are invalid.
+        writable: tells whether this node is known to be able to write.
+        capacity: most entries that are kept.
         monotonic: seconds that never go back.
 
     Attributes:
-        drops: how often something was dropped, or found to have changed.
+        drops: number of drops, and of entries found to have changed.
     """
 
     def __init__(
@@ -117,61 +113,54 @@ class Cache(Generic[T]):
         self._writable = writable
         self._capacity = capacity
         self._monotonic = monotonic
-        # Least recently used first in both; what is hot is decoded, and was used later than
-        # everything cold.
+        # Both begin with the least recently used entry. Hot entries are decoded, and were used
+        # later than every cold one.
         self._hot: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._cold: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._hot_bytes = 0
         self._bytes = 0
-        # The reads that may be shared, and all that go on; the loop itself holds tasks only weakly.
+        # Reads that may be shared, and all under way; the loop itself holds tasks only weakly.
         self._reads: dict[str, _Read[T]] = {}
         self._under_way: set[_Read[T]] = set()
         self.drops = 0
         self._doubted_until = 0.0
 
     def get_cached(self, name: str) -> T | None:
-        """The value if it is known and fresh, without waiting; None means: ask `get`."""
-        entry = self._hot.get(name)
-        if entry is None:
-            return self._get_cold(name)
-        if entry.expires_at is not None and self._monotonic() >= entry.expires_at:
-            return None
-        self._hot.move_to_end(name)
-        return entry.value
-
-    def _get_cold(self, name: str) -> T | None:
-        entry = self._cold.get(name)
+        """Return the value if it is known and fresh, without waiting; on None call `get`."""
+        entry = self._hot.get(name) or self._cold.get(name)
         if entry is None:
             return None
         if entry.expires_at is not None and self._monotonic() >= entry.expires_at:
             return None
-        entry.value = self._decode(name, entry.raw)
-        self._store(name, entry)
+        if entry.value is None:
+            entry.value = self._decode(name, entry.raw)
+            self._store(name, entry)
+        else:
+            self._hot.move_to_end(name)
         return entry.value
 
     async def get(self, name: str) -> T | None:
-        """The value, read if need be; None if nothing is stored under the name.
+        """Return the value, read if necessary; None if nothing is stored under the name.
 
-        Callers who ask at the same time share one read. It goes on when its
-        caller goes away, so that a hang-up does not fail the others. A read is shared
-        no longer than its value would be believed: what the host saw when it began may
-        have changed since.
+        Concurrent callers share one read. It continues when its caller goes away, so that the
+        others do not fail. A read is shared no longer than its value would be used, since storage
+        may have changed after it began.
 
-        What is dropped meanwhile the caller may get all the same; see `get_current`.
+        The value may have been dropped meanwhile; see `get_current`.
 
         Raises:
             StorageError: the host's storage failed.
-            InternalError: what is stored can't be understood.
+            InternalError: the stored bytes are invalid.
         """
         value = self.get_cached(name)
         return await asyncio.shield(self._begin(name).task) if value is None else value
 
     async def get_current(self, name: str) -> T | None:
-        """As `get`, but read again if it is dropped meanwhile: who decides by it needs that.
+        """Return the value as `get` does, but read again if it is dropped meanwhile.
 
         Raises:
             StorageError, InternalError: as `get`.
-            LoginDenied: `changed_meanwhile`: it was dropped again and again while it was read.
+            LoginDenied: `changed_meanwhile`: it was dropped during every read.
         """
         for _ in range(MAX_READS):
             value = self.get_cached(name)
@@ -191,12 +180,11 @@ class Cache(Generic[T]):
     async def read_steadily(self, read: Callable[[], Awaitable[U]]) -> U:
         """Run `read`; run it again if something is dropped, or found changed, while it runs.
 
-        What it reads in several steps then belongs together: nothing of it is from before a
-        change, and the rest from after it.
+        So the results of several steps are all from before a change or all from after it.
 
         Raises:
-            LoginDenied: `changed_meanwhile`: Something was dropped again and again.
-            LogicalError: Whatever `read` raises.
+            LoginDenied: `changed_meanwhile`: something was dropped every time.
+            LogicalError: `read` raised it.
         """
         for _ in range(MAX_READS):
             drops = self.drops
@@ -211,7 +199,7 @@ class Cache(Generic[T]):
         raise changed_meanwhile()
 
     def _begin(self, name: str) -> _Read[T]:
-        """The read under way that may be shared, or else a new one."""
+        """Return the read under way that may be shared, or else begin a new one."""
         now = self._monotonic()
         read = self._reads.get(name)
         if read is None or now >= (self._expiry(read.started_at) or inf):
@@ -228,18 +216,18 @@ class Cache(Generic[T]):
         raw = await self._read(name)
         known = self._hot.get(name)
         if known is not None and known.raw != raw:
-            # Where this node can't write, nobody need have told us: for `read_steadily`.
+            # For `read_steadily`: where this node can't write, a change may come without a drop.
             self.drops += 1
         if raw is None:
             if read.is_current:
                 self._forget(name)
             return None
-        # Same bytes, same value: what hangs on the value's identity (keys, compiled rules) stays.
+        # The same bytes keep the same object, so that keys and rules made for it stay valid.
         value = known.value if known is not None and known.raw == raw else None
         if value is None:
             value = self._decode(name, raw)
         if read.is_current:
-            # The age counts from before the read: the host may answer late with what it saw early.
+            # The age counts from before the read, since the host's answer may be late and old.
             self._store(name, _Entry(raw, value, self._expiry(read.started_at)))
         return value
 
@@ -276,11 +264,11 @@ class Cache(Generic[T]):
         if self._reads.get(read.name) is read:
             del self._reads[read.name]
         if not task.cancelled():
-            # Whoever still waits gets it too; this keeps asyncio from logging it when nobody does.
+            # Callers that wait get the exception too; this keeps asyncio from logging it otherwise.
             task.exception()
 
     def drop(self, name: str) -> None:
-        """Forget one name, and what is being read of it."""
+        """Forget one name, and the reads of it that are under way."""
         self.drops += 1
         self._forget(name)
         self._reads.pop(name, None)
@@ -299,7 +287,7 @@ class Cache(Generic[T]):
             read.is_current = False
 
     def doubt(self) -> None:
-        """A write may yet happen behind our back: believe nothing for longer than `MAX_AGE_S`."""
+        """Keep entries only for `MAX_AGE_S` during `DOUBT_S`, since an unseen write may happen."""
         self._doubted_until = self._monotonic() + DOUBT_S
         self.drop_all()
 
@@ -312,7 +300,7 @@ class Cache(Generic[T]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def __contains__(self, name: str) -> bool:
-        """Whether something was stored under the name when it was last read."""
+        """Tell whether something was stored under the name when it was last read."""
         return name in self._hot or name in self._cold
 
     def __len__(self) -> int:
