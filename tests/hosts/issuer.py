@@ -200,6 +200,9 @@ class Issuer:
                     return
                 missing = (404, "text/plain", b"not found")
                 status, kind, body = issuer.routes.get(self.path, missing)
+                # As Kubernetes' API servers and many frameworks do.
+                if self.headers.get("Accept", "*/*") not in {"*/*", kind}:
+                    status, kind, body = 406, "text/plain", b"not acceptable"
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))

@@ -295,8 +295,18 @@ def test_the_times_are_shown_only_when_they_are_set(mount: Mount):
     assert data["jwks_trust_for"] == 172800
 
 
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_key_set_of_its_own_content_type(config: Callable[[str], dict[str, str]], mount: Mount):
+    """Every Kubernetes API server serves its keys so, and nothing to who asks for another type."""
+    with issuing("rsa") as issuer:
+        status, _, body = issuer.routes["/jwks"]
+        issuer.routes["/jwks"] = (status, "application/jwk-set+json", body)
+        assert mount.write("config", config(issuer.url)).status == 204
+        assert login(mount).status == 200
+
+
 def test_the_kubernetes_provider_outside_of_a_cluster(mount: Mount):
     reply = mount.write("config", {"provider_config": {"provider": "kubernetes"}})
-    assert reply.status == 500
+    assert reply.status == 400
     assert "works in a pod with a service account only" in reply.errors[0]
     assert mount.read("config").status == 404

@@ -56,6 +56,7 @@ TOOLS = {
         package="github.com/summerwind/h2spec/cmd/h2spec",
         cost="some seconds",
     ),
+    "httpget": Tool(module="", package=".", cost="some seconds"),
     "loadgen": Tool(module="", package=".", cost="some seconds"),
 }
 

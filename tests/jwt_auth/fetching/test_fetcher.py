@@ -67,7 +67,6 @@ def test_what_is_sent():
         get(server.url())
     assert sorted(server.requests[0].split("\r\n")[1:-2]) == [
         "Accept-Encoding: gzip",
-        "Accept: application/json",
         f"Host: 127.0.0.1:{server.port}",
         "User-Agent: vault-jwt-plugin",
     ]

@@ -242,7 +242,7 @@ def test_keys_of_another_cluster_are_others(folder):
 
 
 def test_the_probe(folder):
-    with pytest.raises(InternalError):
+    with pytest.raises(UserError):
         asyncio.run(sources(folder).probe(CONFIG))
     documents = {DISCOVERY: {"jwks_uri": f"{API}/k"}, f"{API}/k": KEYS}
     asyncio.run(sources(folder, FakeFetcher(documents)).probe(CONFIG))
@@ -300,12 +300,12 @@ def test_a_mount_in_a_pod(folder):
     [
         (
             PROVIDER,
-            InternalError,
+            UserError,
             DOWN,
         ),
         (
             PROVIDER | {"skip_jwks_validation": True},
-            InternalError,
+            UserError,
             DOWN,
         ),
         (

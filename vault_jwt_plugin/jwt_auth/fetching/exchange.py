@@ -52,8 +52,9 @@ MAX_REDIRECTS = 5
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 64 * 1024
+# No `Accept`, as in Go: a server that offers only application/jwk-set+json, as every Kubernetes API
+# server does for its keys, must answer a request for application/json with 406.
 _HEADERS = {
-    "Accept": "application/json",
     "Accept-Encoding": "gzip",
     "User-Agent": "vault-jwt-plugin",
 }

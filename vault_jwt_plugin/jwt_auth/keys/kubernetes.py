@@ -30,7 +30,7 @@ from vault_jwt_plugin.jwt_auth.keys.documents import (
 )
 from vault_jwt_plugin.jwt_auth.keys.kind import FetchedKind
 from vault_jwt_plugin.jwt_auth.keys.stored import Origin
-from vault_jwt_plugin.sdk import InternalError
+from vault_jwt_plugin.sdk import InternalError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,9 +78,11 @@ class KubernetesKind(FetchedKind):
     async def probe(self) -> None:
         """Check that the server runs in a cluster whose keys can be fetched.
 
+        Differs from OpenBao, which answers 500 when the API server can't be reached.
+
         Raises:
-            InternalError: it does not, or they can't, or a CA PEM is set, which is not the
-                cluster's (500, as in OpenBao; never only a warning).
+            UserError: it does not, or they can't; never only a warning, as in OpenBao.
+            InternalError: a CA PEM is set, which is not the cluster's (500, as in OpenBao).
         """
         for name in ("oidc_discovery_ca_pem", "jwks_ca_pem"):
             if getattr(self.config, name):
@@ -88,7 +90,7 @@ class KubernetesKind(FetchedKind):
         try:
             await fetch_cluster_keys(self.fetcher, self.pod, trust=self.config.trust)
         except FetchError as error:
-            raise InternalError(
+            raise UserError(
                 f"error checking the kubernetes provider: {error.message}", code=error.code
             ) from error
 

@@ -106,7 +106,9 @@ class Okta:
             for _ in range(MAX_PAGES):
                 if url is None:
                     return groups
-                request = APIRequest(url=url, headers={"Authorization": f"SSWS {self._token}"})
+                # Okta's Go SDK asks for JSON, too.
+                headers = {"Accept": "application/json", "Authorization": f"SSWS {self._token}"}
+                request = APIRequest(url=url, headers=headers)
                 page = await calls.send(request, _API)
                 groups += self._names(page.json)
                 check_count(self.name, len(groups))

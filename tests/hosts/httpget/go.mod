@@ -1,0 +1,3 @@
+module hosts/httpget
+
+go 1.22
