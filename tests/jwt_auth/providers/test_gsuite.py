@@ -534,6 +534,8 @@ def without(name):
         without("private_key_id"),
         without("token_uri"),
         FILE | {"token_uri": "https://accounts.google.com/o/oauth2/token"},
+        FILE | {"token_uri": "https://www.googleapis.com/oauth2/v3/token"},
+        FILE | {"token_uri": "https://oauth2.mtls.googleapis.com:443/token"},
         FILE | {"more": [1]},
     ],
 )
@@ -584,6 +586,26 @@ BAD_KEYS = [
     (
         json.dumps(FILE | {"token_uri": "http://oauth2.googleapis.com/token"}),
         "its 'token_uri' is not Google's; the key is not used there",
+    ),
+    *(
+        (
+            json.dumps(FILE | {"token_uri": uri}),
+            "its 'token_uri' is not Google's; the key is not used there",
+        )
+        for uri in (
+            "https://evilgoogleapis.com/token",
+            "https://www.googleapis.com.evil.example/token",
+            "https://www.googleapis.com@evil.example/token",
+            "https://me@www.googleapis.com/token",
+            "https://evil.example/www.googleapis.com",
+            "https://evil.example#.googleapis.com",
+            "https://evil.example\\.googleapis.com/token",
+            "https://x.accounts.google.com/token",
+            "https://www.googleapis.com:8443/token",
+            "https://www.googleapis.com:port/token",
+            "www.googleapis.com/token",
+            "https://[",
+        )
     ),
     (
         json.dumps(

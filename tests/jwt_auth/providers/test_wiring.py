@@ -171,6 +171,38 @@ def test_a_read_looks_at_the_provider_again(tmp_path):
     run(scenario)
 
 
+def test_a_stored_token_uri_that_is_not_googles_can_be_read():
+    """The builtin methods take any."""
+    key = {
+        "type": "service_account",
+        "client_email": "a@b",
+        "private_key": "hush",
+        "token_uri": "https://oauth2.example/token",
+    }
+    stored = {
+        "jwt_validation_pubkeys": [PEM],
+        "provider_config": {"provider": "gsuite", "gsuite_service_account": json.dumps(key)},
+    }
+    text = (
+        "error initializing \"gsuite\" provider_config: 'gsuite_service_account' can't be used: "
+        "its 'token_uri' is not Google's; the key is not used there"
+    )
+
+    async def scenario(mounted):
+        await mounted.write("role/demo", ROLE)
+        read = await mounted.ask(Operation.READ, "config")
+        assert (read.data["status"], read.warnings) == ("invalid", (text,))
+        assert await denied(mounted) == (
+            "provider_invalid",
+            f"failed to load custom provider config: {text}",
+        )
+        with pytest.raises(UserError) as caught:
+            await mounted.ask(Operation.UPDATE, "config", stored)
+        assert caught.value.message == text
+
+    run(scenario, {"config": json.dumps(stored).encode()})
+
+
 STORED = {"jwt_validation_pubkeys": [PEM], "provider_config": {"provider": "nobody"}}
 
 

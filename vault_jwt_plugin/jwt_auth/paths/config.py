@@ -19,7 +19,7 @@ from vault_jwt_plugin.jwt_auth.config.config import (
 )
 from vault_jwt_plugin.jwt_auth.config.provider import check_provider
 from vault_jwt_plugin.jwt_auth.keys.kinds import check_source
-from vault_jwt_plugin.jwt_auth.providers import ProviderError
+from vault_jwt_plugin.jwt_auth.providers import ForeignTokenURIError, ProviderError
 from vault_jwt_plugin.sdk import (
     FieldData,
     InternalError,
@@ -104,20 +104,25 @@ class ConfigPath:
             InternalError: the provider can no longer be used (500, as in Go), or storage failed.
         """
 
-        async def read() -> Config | None:
+        async def read() -> tuple[Config | None, tuple[str, ...]]:
             config = await self._mount.read_config()
             if config is not None:
-                await check_provider(config, self._fetcher)
-            return config
+                try:
+                    await check_provider(config, self._fetcher)
+                except ForeignTokenURIError as error:
+                    # A builtin method took it: a read must answer, so that it can be repaired.
+                    return config, (error.message,)
+            return config, ()
 
         try:
-            config = await self._mount.configs.read_steadily(read)
+            config, refused = await self._mount.configs.read_steadily(read)
         except ProviderError as error:
             raise InternalError(error.message, code=error.code) from error
         if config is None:
             return None
         data = config.read_data()
         is_valid, warnings = await self._state(config)
+        is_valid, warnings = is_valid and not refused, (*refused, *warnings)
         data["status"] = "valid" if is_valid else "invalid"
         return Response(data=data, warnings=warnings)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vault_jwt_plugin.jwt_auth.providers._base import (
     Checker,
+    ForeignTokenURIError,
     GroupsFetcher,
     Provider,
     ProviderError,
@@ -29,6 +30,7 @@ __all__ = [
     "PROVIDERS",
     "Checker",
     "Enrichment",
+    "ForeignTokenURIError",
     "GroupsFetcher",
     "Provider",
     "ProviderError",

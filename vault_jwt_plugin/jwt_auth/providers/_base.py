@@ -25,6 +25,10 @@ class ProviderError(UserError):
     code = "provider_invalid"
 
 
+class ForeignTokenURIError(ProviderError):
+    """A key file's `token_uri` is not Google's, which the builtin methods do not check."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderLogin:
     """What a provider sees of a login; every check of the token has passed.

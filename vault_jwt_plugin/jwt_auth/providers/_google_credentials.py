@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vault_jwt_plugin.jwt_auth.errors import FetchError
+from vault_jwt_plugin.jwt_auth.fetching.urls import check_url
+from vault_jwt_plugin.jwt_auth.providers._base import ForeignTokenURIError, ProviderError
 from vault_jwt_plugin.jwt_auth.providers._settings import init_error
 from vault_jwt_plugin.sdk import jsonutil
 from vault_jwt_plugin.sdk.coercion import kind_of
@@ -20,21 +24,13 @@ if TYPE_CHECKING:
 
     from joserfc.jwk import RSAKey
 
-    from vault_jwt_plugin.jwt_auth.providers._base import ProviderError
 
 MAX_FILE_BYTES = 64 * 1024
 """Largest credentials file, in bytes."""
 
 
 _PROVIDER = "gsuite"
-_TOKEN_URIS = frozenset(
-    {
-        "",
-        "https://oauth2.googleapis.com/token",
-        "https://accounts.google.com/o/oauth2/token",
-        "https://www.googleapis.com/oauth2/v4/token",
-    }
-)
+_GOOGLES_HOST = re.compile(r"accounts\.google\.com|([a-z0-9-]+\.)+googleapis\.com")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +90,9 @@ def parse_credentials(raw: bytes, *, where: str) -> ServiceAccountKey | RefreshT
     digest = hashlib.sha256(raw).digest()
     kind = members.get("type")
     if kind == "service_account":
-        if _text(members, "token_uri", where, needed=False) not in _TOKEN_URIS:
-            raise _unusable(where, "its 'token_uri' is not Google's; the key is not used there")
+        if not _is_googles(_text(members, "token_uri", where, needed=False)):
+            problem = "its 'token_uri' is not Google's; the key is not used there"
+            raise ForeignTokenURIError(_unusable(where, problem).message)
         return ServiceAccountKey(
             email=_text(members, "client_email", where),
             key_id=_text(members, "private_key_id", where, needed=False),
@@ -112,6 +109,26 @@ def parse_credentials(raw: bytes, *, where: str) -> ServiceAccountKey | RefreshT
     raise _unusable(
         where,
         'its \'type\' must be "service_account" (or "authorized_user" in a file of gcloud\'s)',
+    )
+
+
+def _is_googles(token_uri: str) -> bool:
+    """Return whether a `token_uri` is Google's; "" is, because it stands for the usual one.
+
+    The assertion goes to Google's own endpoint whatever the file says, so that one that names
+    somebody else's would not be used as its author means.
+    """
+    if not token_uri:
+        return True
+    try:
+        parts = check_url(token_uri)
+    except FetchError:
+        return False
+    return (
+        parts.scheme == "https"
+        and "@" not in parts.netloc
+        and parts.port in {None, 443}
+        and _GOOGLES_HOST.fullmatch(parts.hostname or "") is not None
     )
 
 
