@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from tests.differential.differences import EVERY_RENEWAL
 from tests.differential.steps import AUDIENCE, SUBJECT, Call, Case, Login, Renew, read
@@ -23,6 +24,7 @@ from tests.differential.world import Actor, World, between, token_of
 from tests.hosts import plugin as plugins
 from tests.hosts.cli import Cli
 from tests.hosts.server import DevServer
+from tests.hosts.tokens import private_key, public_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -148,8 +150,9 @@ class Pair:
         if self.is_ours:
             family = self.server.host.family
             renewed = answers[0]["status"] == 200
-            # A list that only the other family's method has reads as null until it is written.
-            found = {path: pair for path, pair in found.items() if pair != (..., None)}
+            # A list that only the other family's method has: empty, in a role null until written.
+            unset: list[str] | None = [] if step == read("config") else None
+            found = {path: pair for path, pair in found.items() if pair != (..., unset)}
             found = unexplained(found, case, 0, family, is_renewed=renewed)
         elif isinstance(step, Renew) and self.was_ours:
             # The lease remembers what the last renewal answered.
@@ -342,3 +345,44 @@ def test_what_ours_writes_the_builtin_method_reads(
     pair.ask(read("role/fresh"))
     pair.ask(Login(role="fresh", header=_KID))
     renew(pair)
+
+
+def test_a_gsuite_key_file_of_any_age(host: Host, own: DevServer, pair: Pair, plugin: Plugin):
+    """The builtin methods take any `token_uri`; lists that they do not store read as empty."""
+    if plugin.kind == "builtin":
+        pytest.skip("nothing to switch to")
+    del host
+
+    def config(token_uri: str) -> dict[str, Any]:
+        pem = private_key("rsa").private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        account = {
+            "type": "service_account",
+            "client_email": "robot@p.iam.gserviceaccount.com",
+            "private_key": pem.decode(),
+            "token_uri": token_uri,
+        }
+        settings = {
+            "provider": "gsuite",
+            "gsuite_service_account": json.dumps(account),
+            "gsuite_admin_impersonate": "admin@example.com",
+        }
+        return {"jwt_validation_pubkeys": [public_pem("rsa")], "provider_config": settings}
+
+    foreign = config("https://oauth2.example/token")
+    mount = pair.team.mount
+    assert mount.write("config", foreign).status == 204
+    plugins.register(own, plugin)
+    pair.switch(plugin.version)
+    answer = mount.read("config")
+    assert (answer.status, answer.data["status"]) == (200, "invalid")
+    assert "'token_uri' is not Google's" in answer.warnings[0]
+    assert answer.data["override_allowed_server_names"] == []
+    assert answer.data["unsupported_critical_cert_extensions"] == []
+    assert mount.write("config", foreign).status == 400
+    googles = config("https://www.googleapis.com/oauth2/v3/token")
+    assert mount.write("config", googles).status == 204
+    assert mount.read("config").data["status"] == "valid"

@@ -78,10 +78,11 @@ def test_secrets_are_neither_read_nor_shown():
         assert "{secret}" not in text
 
 
-def test_stored_nulls_are_read_as_null():
+def test_lists_that_are_stored_as_null_or_not_at_all_are_read_as_empty():
     data = Config.from_stored(stored.OPENBAO_CONFIG).read_data()
-    assert data["jwt_validation_pubkeys"] is None
-    assert data["jwt_supported_algs"] is None
+    assert data["jwt_validation_pubkeys"] == []
+    assert data["jwt_supported_algs"] == []
+    assert data["jwks_pairs"] == data["unsupported_critical_cert_extensions"] == []
 
 
 @pytest.mark.parametrize(

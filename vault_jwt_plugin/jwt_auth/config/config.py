@@ -200,8 +200,13 @@ class Config:
         return parameters.to_stored(self)
 
     def read_data(self) -> dict[str, Any]:
-        """Return the answer of a read, without the secrets of client and provider."""
-        return parameters.read_back(self)
+        """Return the answer of a read, without the secrets of client and provider.
+
+        A list that was stored as null, or by a method that does not have it, is an empty list, as
+        in both Go methods after a write.
+        """
+        data = parameters.read_back(self)
+        return data | {name: [] for name in _LISTS if name in data and data[name] is None}
 
     def trust(self, ca_pem: str) -> Trust:
         """Return the conditions for servers' certificates; `ca_pem` "" means the system's CAs."""
@@ -214,6 +219,12 @@ class Config:
 
 _NEW = Config(namespace_in_state=True)
 """The start of the first write; an old configuration without the member has false."""
+
+_LISTS = tuple(
+    each.name
+    for each in fields_of(Config)
+    if each.type in {FieldType.COMMA_STRINGS, FieldType.LIST}
+)
 
 SKIP_JWKS_VALIDATION = Field(
     name="skip_jwks_validation",
