@@ -146,7 +146,11 @@ def test_batch_token_and_bound_address(toy):
     [
         ({}, 400, ["missing user"]),
         ({"user": "mallory"}, 403, ["permission denied"]),
-        ({"user": "x", "token_type": "odd"}, 400, ["invalid 'token_type' value \"odd\""]),
+        (
+            {"user": "x", "token_type": "odd"},
+            400,
+            ["invalid 'token_type' value \"odd\"; allowed are 'default', 'service' and 'batch'"],
+        ),
         (
             {"user": "x", "token_bound_cidrs": "nope"},
             400,

@@ -310,3 +310,24 @@ def test_the_kubernetes_provider_outside_of_a_cluster(mount: Mount):
     assert reply.status == 400
     assert "works in a pod with a service account only" in reply.errors[0]
     assert mount.read("config").status == 404
+
+
+def test_refusals_say_what_to_do(mount: Mount, issuers: Issuers):
+    wrong = f"{issuers.http.url}/wrong-issuer"
+    names = f'"https://elsewhere.example", than oidc_discovery_url, "{wrong}"'
+    role = {"user_claim": "sub", "bound_audiences": AUDIENCE}
+    typed = role | {"role_type": "jwt", "token_type": "default-service"}
+    for path, data, text in (
+        ("config", {"oidc_discovery_url": wrong}, names),
+        ("role/new", role, "send role_type=jwt"),
+        ("role/new", typed, "'service' and 'batch'"),
+    ):
+        reply = mount.write(path, data)
+        assert reply.status == 400
+        assert text in reply.errors[0]
+    oidc = {"role_type": "oidc", "user_claim": "sub", "allowed_redirect_uris": "http://localhost/"}
+    assert mount.write("role/demo", oidc).status in {200, 204}
+    assert mount.write("config", {"jwt_validation_pubkeys": [public_pem("rsa")]}).status == 204
+    reply = login(mount)
+    assert reply.status == 400
+    assert "write it again with role_type=jwt" in reply.errors[0]

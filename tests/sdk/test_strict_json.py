@@ -94,10 +94,19 @@ def test_brackets_in_strings_and_siblings_are_no_depth():
     assert len(loads(raw)) == 102
 
 
-def test_a_text_quotes_nothing():
+@pytest.mark.parametrize(
+    ("member", "named"),
+    [
+        ("a", '"a"'),
+        ("x" * 200, f'"{"x" * 128}…"'),
+        ("\\n\\u001b", '"\\n\\u001b"'),
+        ("Permission denied", "(text left out)"),
+    ],
+)
+def test_a_member_that_is_given_twice_is_named_and_no_value_is(member, named):
     with pytest.raises(StrictJSONError) as caught:
-        loads(b'{"secret": 1, "secret": 2}')
-    assert str(caught.value) == "it holds a member twice"
+        loads(f'{{"b": 1, "{member}": "hush", "{member}": "hush2"}}'.encode())
+    assert str(caught.value) == f"it holds the member {named} twice"
 
 
 def test_a_megabyte_of_anything_is_quick():

@@ -103,11 +103,18 @@ def test_nothing_sent_changes_nothing():
         ({"token_period": -1}, {}, "'token_period' cannot be negative"),
         # The bounds come before the type, the type before the uses.
         ({"token_period": -1}, {"token_type": "x"}, "'token_period' cannot be negative"),
-        ({}, {"token_type": "x", "token_num_uses": -1}, "invalid 'token_type' value \"x\""),
+        (
+            {},
+            {"token_type": "x", "token_num_uses": -1},
+            "invalid 'token_type' value \"x\"; allowed are 'default', 'service' and 'batch'",
+        ),
         (
             {},
             {"token_type": "default-service"},
-            "invalid 'token_type' value \"default-service\"",
+            (
+                "invalid 'token_type' value \"default-service\"; allowed are 'default', 'service' "
+                "and 'batch'"
+            ),
         ),
         ({}, {"token_num_uses": -1}, "'token_num_uses' cannot be negative"),
         (

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
 from typing import Any, NoReturn, Protocol, Self, TypeVar, cast
+
+from vault_jwt_plugin.sdk.text import quoted
 
 MAX_DEPTH = 128
 """Nesting of objects and lists that is accepted, in levels."""
@@ -46,11 +49,11 @@ D = TypeVar("D", bound=Decimal)
 
 
 class JSONError(ValueError):
-    """Text that is no acceptable JSON; the message says what is wrong and never quotes the text."""
+    """Text that is no acceptable JSON; the message says what is wrong and quotes no value of it."""
 
 
 class StrictJSONError(JSONError):
-    """A document that strict mode refuses; the message says why and quotes nothing.
+    """A document that strict mode refuses; the message says why and quotes no value.
 
     Attributes:
         code: `utf8`, `syntax`, `depth`, `duplicate`, `number` or `surrogate`.
@@ -134,7 +137,9 @@ def _strict_constant(_literal: str) -> NoReturn:
 def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise StrictJSONError("duplicate", "it holds a member twice")
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise StrictJSONError("duplicate", f"it holds the member {quoted(twice)} twice")
     return members
 
 

@@ -63,7 +63,10 @@ def token_type_of_input(text: str) -> TokenType:
     try:
         return _TYPE_OF_INPUT[text]
     except KeyError:
-        raise TokenParamsError(f"invalid 'token_type' value {quoted(text)}") from None
+        raise TokenParamsError(
+            f"invalid 'token_type' value {quoted(text)}; allowed are 'default', 'service' and "
+            "'batch'"
+        ) from None
 
 
 def token_type_of_stored(value: object) -> TokenType:

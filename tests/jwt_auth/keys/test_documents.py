@@ -62,7 +62,10 @@ SLASH = "; they must be equal to the byte"
         (
             {"issuer": "https://A"},
             "issuer_mismatch",
-            f"it names another issuer than oidc_discovery_url{SLASH}",
+            (
+                'it names another issuer, "https://A", than oidc_discovery_url, "https://a"'
+                f"{SLASH}; if both must stay, use jwks_url and bound_issuer"
+            ),
         ),
         ({"issuer": "https://a"}, "not_discovery", "its 'jwks_uri' must be a string, is missing"),
         (

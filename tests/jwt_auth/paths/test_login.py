@@ -110,7 +110,7 @@ def test_checks_in_their_order():
         await mounted.write("role/demo", role | {"role_type": "oidc"})
         assert await denied(mounted, "") == (
             "role_type",
-            "role with oidc role_type is not allowed",
+            "role with oidc role_type is not allowed; write it again with role_type=jwt",
         )
         await mounted.write("role/demo", role)
         assert await denied(mounted, "") == ("token_missing", "missing token")

@@ -155,7 +155,10 @@ REFUSED: list[Any] = [
     ),
     (
         {"token_type": "default-service", "user_claim": ""},
-        "invalid 'token_type' value \"default-service\"",
+        (
+            "invalid 'token_type' value \"default-service\"; allowed are 'default', 'service' "
+            "and 'batch'"
+        ),
     ),
     ({"token_num_uses": -1, "user_claim": ""}, "'token_num_uses' cannot be negative"),
     (
@@ -268,7 +271,10 @@ REFUSED: list[Any] = [
     ),
     (
         {"role_type": "oidc", "callback_mode": "device"},
-        "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified.",
+        (
+            "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified. "
+            "For logins with a token send role_type=jwt."
+        ),
     ),
     (
         {"bound_audiences": "", "bound_claims": {}},
@@ -372,7 +378,8 @@ def test_an_update_without_role_type_turns_the_role_into_oidc():
     with pytest.raises(UserError) as caught:
         written({"bound_subject": "x"}, before)
     assert caught.value.message == (
-        "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified."
+        "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified. "
+        "For logins with a token send role_type=jwt."
     )
     assert written({"allowed_redirect_uris": "u"}, before).role_type == "oidc"
 

@@ -16,6 +16,7 @@ from vault_jwt_plugin.jwt_auth.fetching.fetcher import (
 from vault_jwt_plugin.jwt_auth.fetching.urls import check_url, fetch_error
 from vault_jwt_plugin.jwt_auth.jose.jwks import KeySet, NotAKeySetError, parse_key_set
 from vault_jwt_plugin.sdk.coercion import kind_of
+from vault_jwt_plugin.sdk.text import quoted
 
 if TYPE_CHECKING:
     from vault_jwt_plugin.jwt_auth.fetching.fetcher import Fetcher
@@ -168,7 +169,10 @@ def _mismatch(members: dict[str, Any], issuer: str) -> str:
             f"the issuer that it names {slash} in a slash, unlike oidc_discovery_url; "
             "they must be equal to the byte"
         )
-    return "it names another issuer than oidc_discovery_url; they must be equal to the byte"
+    return (
+        f"it names another issuer, {quoted(named)}, than oidc_discovery_url, {quoted(issuer)}; "
+        "they must be equal to the byte; if both must stay, use jwks_url and bound_issuer"
+    )
 
 
 def _check_jwks_uri(jwks_uri: str, url: str) -> None:

@@ -25,7 +25,10 @@ NativeLogin: TypeAlias = Login[PreparedRole]
 def _role_type(login: NativeLogin) -> None:
     # A role that was stored without a type is a `jwt` role by now.
     if login.role.role.role_type == "oidc":
-        raise LoginDenied("role_type", "role with oidc role_type is not allowed")
+        raise LoginDenied(
+            "role_type",
+            "role with oidc role_type is not allowed; write it again with role_type=jwt",
+        )
 
 
 def _client_address(login: NativeLogin) -> None:

@@ -147,7 +147,8 @@ def _check_result(role: Role) -> None:
     """Check the role as a whole."""
     if role.role_type == "oidc" and not role.allowed_redirect_uris:
         raise UserError(
-            "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified."
+            "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified. For "
+            "logins with a token send role_type=jwt."
         )
     bound = (
         role.bound_audiences or role.token_bound_cidrs or role.bound_subject or role.bound_claims
